@@ -1,0 +1,12 @@
+DROP TABLE idempotency_keys;
+DROP TABLE webhook_delivery_logs;
+DROP TABLE webhook_deliveries;
+DROP TABLE webhooks;
+DROP TABLE events;
+DROP TABLE order_items;
+DROP TABLE orders;
+DROP TABLE products;
+DROP TABLE categories;
+DROP TABLE personal_access_tokens;
+DROP TABLE users;
+DROP TABLE tenants;

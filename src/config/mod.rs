@@ -1,0 +1,249 @@
+//! Settings: one struct a section, every key with its default, unknown keys refused by name.
+//!
+//! `config.toml` at the root of the repository lists every key; a test holds it against [`Config::default`].
+//! A key that no code reads has no line here.
+
+mod source;
+
+use crate::domain::{AppId, Code, Error, Result, Secret};
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+pub use source::load;
+
+/// Everything an operator can set.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen and how to stop.
+    pub server: Server,
+    /// Where the rows are.
+    pub database: Database,
+    /// Bearer tokens.
+    pub auth: Auth,
+    /// Bounds on what one connection, address or request may do.
+    pub limits: Limits,
+    /// Outgoing webhooks.
+    pub webhooks: Webhooks,
+    /// Logs.
+    pub log: Log,
+    /// The Pusher apps that clients and back ends connect to.
+    pub apps: Vec<App>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address and port; port 0 takes a free one, and `serve` prints it.
+    pub bind: String,
+    /// HTTP worker threads; 0 = one a core.
+    pub workers: usize,
+    /// From SIGTERM to exit at the latest.
+    pub shutdown_timeout_seconds: u64,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Largest body of a REST request.
+    pub max_body_bytes: usize,
+    /// The process ends, loudly, when a core actor has not answered for so long; 0 = never.
+    pub watchdog_seconds: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8080".to_owned(),
+            workers: 0,
+            shutdown_timeout_seconds: 30,
+            trusted_proxies: Vec::new(),
+            max_body_bytes: 1_048_576,
+            watchdog_seconds: 5,
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`. `DATABASE_URL` overrides it.
+    pub url: String,
+    /// Connections to PostgreSQL, or readers of SQLite beside its one writer.
+    pub pool_size: usize,
+    /// How long a request waits for a connection before it is answered 503.
+    pub wait_ms: u64,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: "sqlite:data/bellwire.db".to_owned(), pool_size: 8, wait_ms: 2_000 }
+    }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Every token ends so long after it was made, as Sanctum's `expiration`; 0 = only by its own expiry.
+    pub token_expiration_minutes: u64,
+    /// `tokenable_type` values whose `tokenable_id` is a user of ours.
+    pub tokenable_types: Vec<String>,
+    /// How often the tokens of open sockets are looked at again.
+    pub recheck_seconds: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            token_expiration_minutes: 0,
+            tokenable_types: vec!["App\\Models\\User".to_owned(), "user".to_owned()],
+            recheck_seconds: 2,
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// WebSocket connects a minute from one address (one /64 of IPv6); 0 = off.
+    pub connections_per_ip_per_minute: u32,
+    /// A connection that has not authenticated for so long is closed with 4009; 0 = off.
+    pub auth_timeout_seconds: u64,
+    /// Open WebSockets of this process; more are refused with 503. 0 = what the file limit allows.
+    pub connections: usize,
+    /// Largest WebSocket message, fragments joined.
+    pub message_bytes: usize,
+    /// Fragments of one message.
+    pub message_fragments: usize,
+    /// Channels one connection may be subscribed to.
+    pub subscriptions_per_connection: usize,
+    /// Members of a presence channel.
+    pub presence_members: usize,
+    /// Bytes that may wait for one connection before it is cut off as a slow consumer.
+    pub queue_bytes: usize,
+    /// Messages that may wait for one connection before it is cut off.
+    pub queue_messages: usize,
+    /// A connection with messages waiting that has taken none for so long is cut off.
+    pub stall_seconds: u64,
+    /// A connection that was silent for so long is pinged.
+    pub activity_timeout_seconds: u64,
+    /// A ping that was not answered for so long closes the connection with 4201.
+    pub pong_timeout_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_per_ip_per_minute: 100,
+            auth_timeout_seconds: 10,
+            connections: 0,
+            message_bytes: 65_536,
+            message_fragments: 128,
+            subscriptions_per_connection: 128,
+            presence_members: 100,
+            queue_bytes: 262_144,
+            queue_messages: 1_000,
+            stall_seconds: 10,
+            activity_timeout_seconds: 120,
+            pong_timeout_seconds: 30,
+        }
+    }
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Networks that endpoints may be in although they are private.
+    pub allowed_networks: Vec<IpNet>,
+    /// Requests in flight to one endpoint.
+    pub concurrency_per_endpoint: usize,
+    /// Requests in flight in this process.
+    pub concurrency: usize,
+    /// How often rows are searched for deliveries that nobody was told of.
+    pub sweep_ms: u64,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { allowed_networks: Vec::new(), concurrency_per_endpoint: 8, concurrency: 256, sweep_ms: 1_000 }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What to log, as in `RUST_LOG` (which overrides it): `info`, `bellwire=debug,warn`, …
+    pub filter: String,
+    /// `auto` (human on a terminal, JSON otherwise), `human` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// For collectors: one object a line.
+    Json,
+}
+
+/// `[[apps]]`: one Pusher app. `bellwire app create` prints one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// In the paths of the HTTP API.
+    pub id: AppId,
+    /// Public: in the address that clients connect to.
+    pub key: String,
+    /// Signs channel subscriptions and HTTP API requests.
+    pub secret: Secret,
+    /// Values of the `Origin` header that may connect (`https://shop.example`, `https://*.shop.example`);
+    /// empty = any. A client that sends no `Origin` is no browser and is not bound by the list.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
+}
+
+impl Config {
+    /// Checks what single types cannot: values against each other.
+    pub fn validate(&self) -> Result<()> {
+        let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for app in &self.apps {
+            let named = [("id", &*app.id.0), ("key", app.key.as_str()), ("secret", app.secret.expose())];
+            if let Some((field, _)) = named.iter().find(|(_, value)| value.is_empty()) {
+                return Err(wrong(format!("[[apps]] {field} must not be empty.")));
+            }
+            if !ids.insert(app.id.0.clone()) || !keys.insert(app.key.clone()) {
+                return Err(wrong(format!("[[apps]] id \"{}\" or its key stands twice.", app.id)));
+            }
+        }
+        let positive = [
+            ("database.pool_size", self.database.pool_size),
+            ("webhooks.concurrency_per_endpoint", self.webhooks.concurrency_per_endpoint),
+            ("webhooks.concurrency", self.webhooks.concurrency),
+            ("limits.message_bytes", self.limits.message_bytes),
+            ("limits.queue_messages", self.limits.queue_messages),
+            ("limits.queue_bytes", self.limits.queue_bytes),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(wrong(format!("{key} must be at least 1."))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(Code::Invalid, message)
+}

@@ -1,0 +1,132 @@
+//! `ChannelName`: a channel's name, checked once, and what its prefix means. The only place that spells prefixes.
+
+use crate::domain::{TenantId, UserId};
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest name accepted. The documentation says 164, the server libraries let 200 pass.
+pub const MAX_NAME_LENGTH: usize = 200;
+
+const SERVER_TO_USER: &str = "#server-to-user-";
+
+/// Who may subscribe to a channel, by its prefix (Pusher protocol 7, "Channel types").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelKind {
+    /// Anyone with the app's key.
+    Public,
+    /// `private-`: a signature or a token that the policy lets in.
+    Private,
+    /// `private-encrypted-`: as private; payloads are sealed end to end and passed through.
+    Encrypted,
+    /// `presence-`: as private, and the members are known to each other.
+    Presence,
+    /// `#server-to-user-{id}`: that signed-in user alone.
+    ServerToUser,
+}
+
+impl ChannelKind {
+    /// Whether a subscription needs a signature or a token.
+    pub const fn is_guarded(self) -> bool {
+        !matches!(self, Self::Public)
+    }
+}
+
+/// A valid channel name. Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// Parses `^(#server-to-user-)?[A-Za-z0-9_\-=@,.;]+$` of at most 200 characters; the error says which rule broke.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_NAME_LENGTH {
+            return Err(format!("A channel name is at most {MAX_NAME_LENGTH} characters."));
+        }
+        let rest = text.strip_prefix(SERVER_TO_USER).unwrap_or(text);
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-=@,.;".contains(&b);
+        if rest.is_empty() || !rest.bytes().all(allowed) {
+            return Err("A channel name is letters, digits and _ - = @ , . ; only.".to_owned());
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// `private-tenant.{id}`: where a tenant's catalog events are published.
+    pub fn tenant(tenant: TenantId) -> Self {
+        Self(format!("private-tenant.{tenant}").into())
+    }
+
+    /// `private-tenant.{id}.notifications`: notifications to everyone of a tenant.
+    pub fn tenant_notifications(tenant: TenantId) -> Self {
+        Self(format!("private-tenant.{tenant}.notifications").into())
+    }
+
+    /// `private-notification.{id}`: one user's notifications.
+    pub fn user_notifications(user: UserId) -> Self {
+        Self(format!("private-notification.{user}").into())
+    }
+
+    /// `presence-tenant.{id}`: who of a tenant is online.
+    pub fn tenant_presence(tenant: TenantId) -> Self {
+        Self(format!("presence-tenant.{tenant}").into())
+    }
+
+    /// The name as clients spell it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What the prefix says.
+    pub fn kind(&self) -> ChannelKind {
+        if self.0.starts_with("private-encrypted-") {
+            ChannelKind::Encrypted
+        } else if self.0.starts_with("private-") {
+            ChannelKind::Private
+        } else if self.0.starts_with("presence-") {
+            ChannelKind::Presence
+        } else if self.0.starts_with(SERVER_TO_USER) {
+            ChannelKind::ServerToUser
+        } else {
+            ChannelKind::Public
+        }
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_decides_the_kind() {
+        for (name, kind) in [
+            ("news", ChannelKind::Public),
+            ("cache-news", ChannelKind::Public),
+            ("privatenews", ChannelKind::Public),
+            ("private-tenant.1", ChannelKind::Private),
+            ("private-encrypted-x", ChannelKind::Encrypted),
+            ("presence-room;1", ChannelKind::Presence),
+            ("#server-to-user-7", ChannelKind::ServerToUser),
+        ] {
+            assert_eq!(ChannelName::parse(name).unwrap().kind(), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_colon_space_or_stray_hash_is_refused() {
+        // ':' matters most: it would let one signature fit another socket and channel.
+        for name in ["", "a:b", "a b", "#x", "#server-to-user-", "é", "a\n", &"x".repeat(201)] {
+            assert!(ChannelName::parse(name).is_err(), "{name:?}");
+        }
+        assert!(ChannelName::parse(&"x".repeat(200)).is_ok());
+    }
+}

@@ -1,0 +1,27 @@
+//! The words every other folder speaks: ids, channel names, events, times, errors.
+//!
+//! No IO, no runtime and no clock may live here; what does is plain values with one way in (`parse`)
+//! and derives for the wire (serde), the tables (diesel) and the mailboxes (`actix::Message`).
+
+pub mod channel_name;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod event_filter;
+pub mod fields;
+pub mod ids;
+pub mod nudge;
+pub mod secret;
+
+pub use channel_name::{ChannelKind, ChannelName};
+pub use clock::{Clock, Timestamp};
+pub use error::{Code, Error, Result};
+pub use event::{Event, EventName};
+pub use event_filter::EventFilter;
+pub use fields::Fields;
+pub use ids::{
+    AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, SocketId, TenantId, TokenId,
+    UserId,
+};
+pub use nudge::{Committed, Wake, WakeEndpoints};
+pub use secret::Secret;

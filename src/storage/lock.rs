@@ -1,0 +1,25 @@
+//! Locks that the databases take differently.
+
+use super::Conn;
+use crate::domain::Result;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+
+/// An arbitrary number that names the lock within the database.
+const EVENT_ORDER: i64 = 7_236_842;
+
+/// Held from here to the end of the transaction by whoever is about to insert events, so that ids are given
+/// out in commit order and a reader that has seen id N has seen everything below N. SQLite has one writer and
+/// needs nothing; on PostgreSQL it is an advisory lock, taken last, and costs the others one commit's wait.
+pub(super) async fn event_order(conn: &mut Conn) -> Result<()> {
+    match conn {
+        Conn::Postgres(object) => {
+            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+                .bind::<BigInt, _>(EVENT_ORDER)
+                .execute(&mut **object)
+                .await?;
+            Ok(())
+        }
+        Conn::Sqlite(_) => Ok(()),
+    }
+}

@@ -1,0 +1,208 @@
+//! `Db`: the two databases behind one type, and `on_conn!`, which writes a query once for both.
+//!
+//! Take a `Conn` with [`Db::read`] for queries, and run changes in [`Db::transaction`]. On SQLite there is one
+//! writing connection, so writers queue here, in order, instead of spinning on the file's lock. What differs
+//! between the databases is one named function with two arms, in this folder.
+//!
+//! Connections live on a small runtime of their own: an actor's or a worker's thread may end (drain) while
+//! another still needs the connection it opened.
+
+mod error;
+pub mod idempotency;
+mod lock;
+pub mod migrate;
+pub mod outbox;
+mod postgres;
+pub mod schema;
+mod sqlite;
+mod types;
+
+use crate::domain::{Code, Error, Result};
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::Violation;
+
+/// SQLite's connection, made asynchronous by running each query on a blocking thread.
+pub type SqliteConn = SyncConnectionWrapper<diesel::SqliteConnection>;
+
+/// Where the rows are, and how long to wait for a connection to them.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// Connections to PostgreSQL, or readers of SQLite beside its one writer.
+    pub pool_size: usize,
+    /// How long a request waits for a free connection, or for PostgreSQL to accept one, before it fails.
+    pub wait: Duration,
+}
+
+/// A database. Cloning shares its pools.
+#[derive(Clone)]
+pub struct Db {
+    pools: Pools,
+    options: Arc<DbOptions>,
+    runtime: Arc<Runtime>,
+}
+
+#[derive(Clone)]
+enum Pools {
+    Postgres(Pool<AsyncPgConnection>),
+    Sqlite { writer: Pool<SqliteConn>, readers: Pool<SqliteConn> },
+}
+
+/// The connections' runtime; shut down without waiting, as its owner may itself be asynchronous.
+struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// One connection, of either kind. Queries go through [`on_conn!`].
+pub enum Conn {
+    /// To PostgreSQL.
+    Postgres(Object<AsyncPgConnection>),
+    /// To SQLite.
+    Sqlite(Object<SqliteConn>),
+}
+
+/// Expands a query once for each kind of connection: `on_conn!(conn, c => users::table.first(c).await)`.
+macro_rules! on_conn {
+    ($conn:expr, $c:ident => $body:expr) => {
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                let $c = &mut **object;
+                $body
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let $c = &mut **object;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on_conn;
+
+impl Db {
+    /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
+    pub fn open(options: DbOptions) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bellwire-db")
+            .enable_all()
+            .build()
+            .map_err(|e| {
+                Error::new(Code::Internal, "The database threads could not be started.").because(e)
+            })?;
+        let handle = runtime.handle().clone();
+        let pools = match options.url.strip_prefix("sqlite:") {
+            Some(path) => Pools::Sqlite {
+                writer: sqlite::pool(path, 1, &options, &handle)?,
+                readers: sqlite::pool(path, options.pool_size, &options, &handle)?,
+            },
+            None if options.url.starts_with("postgres://") || options.url.starts_with("postgresql://") => {
+                Pools::Postgres(postgres::pool(&options, &handle)?)
+            }
+            None => {
+                return Err(Error::new(
+                    Code::Invalid,
+                    "The database url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME.",
+                ));
+            }
+        };
+        Ok(Self { pools, options: Arc::new(options), runtime: Arc::new(Runtime(Some(runtime))) })
+    }
+
+    /// Whether this is SQLite: one process serves it, so what another process's death left behind is ours.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite { .. })
+    }
+
+    fn runtime_handle(&self) -> Result<tokio::runtime::Handle> {
+        let runtime = self.runtime.0.as_ref();
+        runtime
+            .map(|r| r.handle().clone())
+            .ok_or_else(|| Error::new(Code::Internal, "The database threads have ended."))
+    }
+
+    /// The path of the SQLite file, or `None` on PostgreSQL.
+    pub fn sqlite_path(&self) -> Option<&str> {
+        self.options.url.strip_prefix("sqlite:")
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Conn> {
+        match &self.pools {
+            Pools::Postgres(pool) => Ok(Conn::Postgres(pool.get().await?)),
+            Pools::Sqlite { readers, .. } => Ok(Conn::Sqlite(readers.get().await?)),
+        }
+    }
+
+    /// Runs `work` in a transaction: commits when it returns `Ok`, rolls back otherwise, and also when the
+    /// future is dropped half way (a client that went away). SQLite's is `IMMEDIATE`, so it never fails late
+    /// for want of the write lock.
+    pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let mut conn = self.begin().await?;
+        match work(&mut conn).await {
+            Ok(value) => {
+                on_conn!(&mut conn, c => commit(c).await)?;
+                Ok(value)
+            }
+            Err(error) => {
+                // A connection that cannot roll back is broken, and the pool will see that.
+                let _ = on_conn!(&mut conn, c => rollback(c).await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Conn> {
+        match &self.pools {
+            Pools::Postgres(pool) => {
+                let mut object = pool.get().await?;
+                AnsiTransactionManager::begin_transaction(&mut *object).await?;
+                Ok(Conn::Postgres(object))
+            }
+            Pools::Sqlite { writer, .. } => {
+                let mut object = writer.get().await?;
+                object
+                    .spawn_blocking(|c| {
+                        diesel::connection::AnsiTransactionManager::begin_transaction_sql(
+                            c,
+                            "BEGIN IMMEDIATE",
+                        )
+                    })
+                    .await?;
+                Ok(Conn::Sqlite(object))
+            }
+        }
+    }
+
+    /// Asks the database for one row: whether it is reachable, within the wait of the options.
+    pub async fn ping(&self) -> Result<()> {
+        use diesel_async::RunQueryDsl;
+        let answer = async {
+            let mut conn = self.read().await?;
+            on_conn!(&mut conn, c => diesel::sql_query("SELECT 1").execute(c).await)?;
+            Ok(())
+        };
+        tokio::time::timeout(self.options.wait, answer)
+            .await
+            .map_err(|_| Error::new(Code::Unavailable, "The database does not answer."))?
+    }
+}
+
+async fn commit<C: AsyncConnection>(conn: &mut C) -> diesel::QueryResult<()> {
+    C::TransactionManager::commit_transaction(conn).await
+}
+
+async fn rollback<C: AsyncConnection>(conn: &mut C) -> diesel::QueryResult<()> {
+    C::TransactionManager::rollback_transaction(conn).await
+}

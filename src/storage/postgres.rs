@@ -1,0 +1,47 @@
+//! The pool of PostgreSQL connections.
+
+use super::DbOptions;
+use crate::domain::{Code, Error, Result};
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::FutureExt;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// No statement of ours takes long; one that does must not hold a request, or a lock, for ever.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; \
+    SET idle_in_transaction_session_timeout = '30s'; SET timezone = 'UTC'";
+
+pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgConnection>> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    let handle = handle.clone();
+    let wait = options.wait;
+    config.custom_setup = Box::new(move |url| {
+        // On the connections' own runtime: the task that drives a connection must outlive whoever asked for it.
+        let opening = handle.spawn(open(url.to_owned(), wait));
+        async move { opening.await.unwrap_or_else(|e| Err(ConnectionError::BadConnection(e.to_string()))) }
+            .boxed()
+    });
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(&options.url, config))
+        .max_size(options.pool_size)
+        .runtime(deadpool::Runtime::Tokio1)
+        .wait_timeout(Some(options.wait))
+        .create_timeout(Some(options.wait))
+        .recycle_timeout(Some(options.wait))
+        .build()
+        .map_err(|e| Error::new(Code::Internal, "The database pool could not be made.").because(e))
+}
+
+async fn open(url: String, wait: Duration) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let open = async {
+        let mut conn = AsyncPgConnection::establish(&url).await?;
+        conn.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(conn)
+    };
+    tokio::time::timeout(wait, open)
+        .await
+        .map_err(|_| ConnectionError::BadConnection("PostgreSQL did not answer in time".to_owned()))?
+}

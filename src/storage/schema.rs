@@ -1,0 +1,202 @@
+//! The tables as diesel sees them, the same for both databases. Kept in step with `migrations/` by a test.
+#![expect(missing_docs, reason = "the migrations say what each column holds")]
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    tenants (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    users (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        name -> Text,
+        email -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    personal_access_tokens (id) {
+        id -> BigInt,
+        tokenable_type -> Text,
+        tokenable_id -> BigInt,
+        name -> Text,
+        token -> Text,
+        abilities -> Nullable<Text>,
+        last_used_at -> Nullable<Timestamp>,
+        expires_at -> Nullable<Timestamp>,
+        created_at -> Nullable<Timestamp>,
+        updated_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    categories (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        name -> Text,
+        slug -> Text,
+        description -> Nullable<Text>,
+        icon -> Nullable<Text>,
+        is_active -> Bool,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    products (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        category_id -> Nullable<BigInt>,
+        name -> Text,
+        description -> Nullable<Text>,
+        sku -> Text,
+        barcode -> Nullable<Text>,
+        price -> BigInt,
+        cost -> Nullable<BigInt>,
+        currency -> Text,
+        unit -> Text,
+        stock -> BigInt,
+        min_stock -> BigInt,
+        max_stock -> Nullable<BigInt>,
+        image -> Nullable<Text>,
+        is_active -> Bool,
+        is_ecommerce -> Bool,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        deleted_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    orders (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        customer_name -> Nullable<Text>,
+        order_number -> Text,
+        ordered_at -> Timestamp,
+        status -> Text,
+        items_count -> BigInt,
+        total -> BigInt,
+        currency -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    order_items (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        order_id -> BigInt,
+        product_id -> BigInt,
+        quantity -> BigInt,
+        unit_price -> BigInt,
+        line_total -> BigInt,
+    }
+}
+
+table! {
+    events (id) {
+        id -> BigInt,
+        message_id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        channel -> Text,
+        data -> Text,
+        socket_id -> Nullable<Text>,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    webhooks (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        name -> Text,
+        url -> Text,
+        secret -> Text,
+        events -> Json,
+        is_active -> Bool,
+        max_retries -> Integer,
+        retry_delay -> Integer,
+        timeout_ms -> Integer,
+        last_triggered_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    webhook_deliveries (id) {
+        id -> BigInt,
+        webhook_id -> BigInt,
+        event_id -> BigInt,
+        status -> Text,
+        attempts -> Integer,
+        due_at -> Timestamp,
+        lease_owner -> Nullable<Text>,
+        lease_until -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    webhook_delivery_logs (id) {
+        id -> BigInt,
+        webhook_id -> BigInt,
+        delivery_id -> BigInt,
+        event_type -> Text,
+        attempt_number -> Integer,
+        outcome -> Text,
+        response_status -> Nullable<Integer>,
+        response_body -> Nullable<Text>,
+        error -> Nullable<Text>,
+        duration_ms -> BigInt,
+        delivered_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    idempotency_keys (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        key -> Text,
+        fingerprint -> Text,
+        status -> Integer,
+        body -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+joinable!(users -> tenants (tenant_id));
+joinable!(order_items -> orders (order_id));
+joinable!(webhook_deliveries -> webhooks (webhook_id));
+joinable!(webhook_deliveries -> events (event_id));
+allow_tables_to_appear_in_same_query!(
+    tenants,
+    users,
+    personal_access_tokens,
+    categories,
+    products,
+    orders,
+    order_items,
+    events,
+    webhooks,
+    webhook_deliveries,
+    webhook_delivery_logs,
+    idempotency_keys,
+);

@@ -1,0 +1,60 @@
+//! The pools of SQLite connections and the pragmas that make a commit durable.
+
+use super::{DbOptions, SqliteConn};
+use crate::domain::{Code, Error, Result};
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, ConnectionError, SqliteConnection};
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures_util::FutureExt;
+use std::path::Path;
+use tokio::runtime::Handle;
+
+/// `FULL`: a commit that was answered has reached the disk. `busy_timeout` is for the command line, which
+/// writes to the same file from another process. The journal is cut back after a burst.
+pub(super) const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";
+
+pub(super) fn pool(
+    path: &str,
+    size: usize,
+    options: &DbOptions,
+    handle: &Handle,
+) -> Result<Pool<SqliteConn>> {
+    create_folder(path)?;
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    let handle = handle.clone();
+    config.custom_setup = Box::new(move |path| {
+        let (path, runtime) = (path.to_owned(), handle.clone());
+        let opening = handle.spawn_blocking(move || {
+            let _on_runtime = runtime.enter();
+            open(&path).map(SqliteConn::new)
+        });
+        async move { opening.await.unwrap_or_else(|e| Err(ConnectionError::BadConnection(e.to_string()))) }
+            .boxed()
+    });
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(path, config))
+        .max_size(size)
+        .runtime(deadpool::Runtime::Tokio1)
+        .wait_timeout(Some(options.wait.max(std::time::Duration::from_secs(5))))
+        .build()
+        .map_err(|e| Error::new(Code::Internal, "The database pool could not be made.").because(e))
+}
+
+/// One connection, ready for use.
+pub(super) fn open(path: &str) -> diesel::ConnectionResult<SqliteConnection> {
+    let mut conn = SqliteConnection::establish(path)?;
+    conn.batch_execute(PRAGMAS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+fn create_folder(path: &str) -> Result<()> {
+    match Path::new(path).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).map_err(|e| {
+            Error::new(Code::Unavailable, format!("The folder {} could not be made.", folder.display()))
+                .because(e)
+        }),
+        _ => Ok(()),
+    }
+}

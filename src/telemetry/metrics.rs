@@ -1,0 +1,120 @@
+//! Every metric, declared once, in one table; `/metrics` prints them in Prometheus' text format.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// The metrics of one process. Made once by `app` and handed down; no room keeps a global.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Open WebSockets.
+    pub connections: IntGauge,
+    /// Subscriptions of open WebSockets.
+    pub subscriptions: IntGauge,
+    /// Channels with at least one subscriber.
+    pub channels: IntGauge,
+    /// Messages that clients sent.
+    pub messages_in: IntCounter,
+    /// Messages written to clients.
+    pub messages_out: IntCounter,
+    /// From the moment a message is published to the moment it is handed to a socket, in seconds.
+    pub publish_to_write: Histogram,
+    /// Connections that ended or never began, by why: `slow_consumer`, `unauthenticated`, `rate_limited`, …
+    pub refused: IntCounterVec,
+    /// Messages that met a full mailbox, by actor.
+    pub mailbox_full: IntCounterVec,
+    /// Events routed from the outbox.
+    pub events: IntCounter,
+    /// Webhook attempts, by outcome.
+    pub webhook_attempts: IntCounterVec,
+    /// How long webhook attempts took, in seconds.
+    pub webhook_duration: Histogram,
+    /// Webhook deliveries by state: `in_flight`, `waiting`.
+    pub webhook_deliveries: IntGaugeVec,
+    /// REST answers, by status.
+    pub http_responses: IntCounterVec,
+}
+
+impl Metrics {
+    /// All metrics at zero. Fails only if two of them share a name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let counters = |name: &str, help: &str, label: &str| {
+            let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let gauges = |name: &str, help: &str, label: &str| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let histogram = |name: &str, help: &str, first: f64| {
+            // Doubling steps: 16 of them reach from `first` to 32,768 times as much.
+            let buckets = prometheus::exponential_buckets(first, 2.0, 16)?;
+            let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        Ok(Self {
+            connections: gauge("bellwire_connections", "Open WebSockets.")?,
+            subscriptions: gauge("bellwire_subscriptions", "Subscriptions of open WebSockets.")?,
+            channels: gauge("bellwire_channels", "Channels with at least one subscriber.")?,
+            messages_in: counter("bellwire_messages_in_total", "Messages that clients sent.")?,
+            messages_out: counter("bellwire_messages_out_total", "Messages written to clients.")?,
+            publish_to_write: histogram(
+                "bellwire_publish_to_write_seconds",
+                "From publish to hand-over to the socket.",
+                0.000_05,
+            )?,
+            refused: counters(
+                "bellwire_connections_refused_total",
+                "Connections ended or refused, by why.",
+                "reason",
+            )?,
+            mailbox_full: counters(
+                "bellwire_mailbox_full_total",
+                "Messages that met a full mailbox.",
+                "actor",
+            )?,
+            events: counter("bellwire_events_total", "Events routed from the outbox.")?,
+            webhook_attempts: counters(
+                "bellwire_webhook_attempts_total",
+                "Webhook attempts by outcome.",
+                "outcome",
+            )?,
+            webhook_duration: histogram(
+                "bellwire_webhook_duration_seconds",
+                "Duration of webhook attempts.",
+                0.001,
+            )?,
+            webhook_deliveries: gauges(
+                "bellwire_webhook_deliveries",
+                "Webhook deliveries by state.",
+                "state",
+            )?,
+            http_responses: counters("bellwire_http_responses_total", "REST answers by status.", "status")?,
+            registry,
+        })
+    }
+
+    /// The text that `/metrics` answers with.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory fails only for a metric without a value, and those are left out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

@@ -1,0 +1,6 @@
+//! What the process says about itself: log lines and metrics.
+
+pub mod logs;
+pub mod metrics;
+
+pub use metrics::Metrics;
