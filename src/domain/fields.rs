@@ -31,7 +31,6 @@ impl<T> Given<T> {
     }
 
     /// For an update: `None` = leave the column, `Some(None)` = set it to null, `Some(Some(v))` = set it.
-    #[expect(clippy::option_option, reason = "diesel's changeset reads exactly this shape")]
     pub fn change(self) -> Option<Option<T>> {
         match self {
             Self::Absent | Self::Wrong => None,
@@ -88,13 +87,13 @@ impl Fields {
 
     fn read<T>(&mut self, name: &'static str, kind: &str, convert: impl Fn(Value) -> Option<T>) -> Given<T> {
         match self.raw(name) {
-            Given::Value(value) => match convert(value) {
-                Some(converted) => Given::Value(converted),
-                None => {
-                    self.wrong(name, format!("The {name} field must be {kind}."));
-                    Given::Wrong
+            Given::Value(value) => {
+                if let Some(converted) = convert(value) {
+                    return Given::Value(converted);
                 }
-            },
+                self.wrong(name, format!("The {name} field must be {kind}."));
+                Given::Wrong
+            }
             Given::Absent => Given::Absent,
             Given::Null | Given::Wrong => Given::Null,
         }

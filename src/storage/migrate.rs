@@ -23,7 +23,7 @@ pub async fn run(db: &Db) -> Result<Vec<String>> {
             handle.spawn(async move { run_postgres(&pool).await }).await
         }
     };
-    done.map_err(|e| failed(e))?
+    done.map_err(failed)?
 }
 
 fn run_sqlite(path: &str) -> Result<Vec<String>> {

@@ -65,7 +65,8 @@ impl Drop for Runtime {
     }
 }
 
-/// One connection, of either kind. Queries go through [`on_conn!`].
+/// One connection, of either kind. Queries go through `on_conn!`.
+#[expect(clippy::large_enum_variant, reason = "one stands on a stack for a request; a box would cost more")]
 pub enum Conn {
     /// To PostgreSQL.
     Postgres(Object<AsyncPgConnection>),

@@ -1,5 +1,5 @@
 //! The outbox: events and their webhook deliveries, written in the transaction of the change that caused
-//! them, and read on by id. Whoever changes rows calls [`write`]; whoever forwards events calls [`read_after`].
+//! them, and read on by id. Whoever changes rows calls [`write()`]; whoever forwards events calls [`read_after`].
 
 use super::schema::{events, webhook_deliveries, webhooks};
 use super::{Conn, lock, on_conn};
