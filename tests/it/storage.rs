@@ -1,0 +1,151 @@
+//! The two databases hold one schema, and behave alike behind `Db`.
+
+use crate::support::TestDb;
+use bellwire::domain::{ChannelName, Code, Error, EventId, EventName, TenantId, Timestamp};
+use bellwire::storage::outbox::{self, NewEvent};
+use bellwire::storage::schema::tenants;
+use bellwire::storage::{Conn, migrate};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+on_both_databases!(
+    migrations_run_once_whoever_asks,
+    a_failed_transaction_leaves_nothing,
+    a_dropped_transaction_leaves_nothing,
+    a_row_that_refers_to_nothing_is_a_conflict,
+    events_are_read_back_in_the_order_of_their_ids,
+);
+
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2026-03-01T08:00:00.123456Z").unwrap()
+}
+
+async fn insert_tenant(conn: &mut Conn, name: &str) -> Result<TenantId, Error> {
+    let values = (tenants::name.eq(name), tenants::created_at.eq(now()), tenants::updated_at.eq(now()));
+    Ok(on_conn!(conn, c =>
+        diesel::insert_into(tenants::table).values(values).returning(tenants::id).get_result(c).await)?)
+}
+
+async fn count_tenants(db: &TestDb) -> i64 {
+    let mut conn = db.read().await.unwrap();
+    on_conn!(&mut conn, c => tenants::table.count().get_result(c).await).unwrap()
+}
+
+async fn migrations_run_once_whoever_asks(db: TestDb) {
+    let other = db.open_another();
+    let (ours, theirs) = tokio::join!(migrate::run(&db), migrate::run(&other));
+    assert!(ours.unwrap().is_empty());
+    assert!(theirs.unwrap().is_empty());
+}
+
+async fn a_failed_transaction_leaves_nothing(db: TestDb) {
+    let refused = db
+        .transaction(async |conn| {
+            insert_tenant(conn, "Shop").await?;
+            Err::<(), _>(Error::new(Code::Conflict, "no"))
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::Conflict);
+    assert_eq!(count_tenants(&db).await, 0);
+    db.transaction(async |conn| insert_tenant(conn, "Shop").await).await.unwrap();
+    assert_eq!(count_tenants(&db).await, 1);
+}
+
+async fn a_dropped_transaction_leaves_nothing(db: TestDb) {
+    let never = db.transaction(async |conn| {
+        insert_tenant(conn, "Shop").await?;
+        futures_util::future::pending::<Result<(), Error>>().await
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(300), never).await.is_err());
+    // The connection it used is fit for the next.
+    db.transaction(async |conn| insert_tenant(conn, "Other").await).await.unwrap();
+    assert_eq!(count_tenants(&db).await, 1);
+}
+
+async fn a_row_that_refers_to_nothing_is_a_conflict(db: TestDb) {
+    use bellwire::storage::schema::users;
+    let refused = db
+        .transaction(async |conn| {
+            let values = (
+                users::tenant_id.eq(TenantId(77)),
+                users::name.eq("Ann"),
+                users::email.eq("ann@shop.example"),
+                users::created_at.eq(now()),
+                users::updated_at.eq(now()),
+            );
+            Ok(on_conn!(conn, c => diesel::insert_into(users::table).values(values).execute(c).await)?)
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::Conflict);
+}
+
+async fn events_are_read_back_in_the_order_of_their_ids(db: TestDb) {
+    let tenant = db.transaction(async |conn| insert_tenant(conn, "Shop").await).await.unwrap();
+    let event = |name: &str| NewEvent {
+        tenant_id: tenant,
+        name: EventName::new(name),
+        channel: ChannelName::parse(&format!("private-tenant.{tenant}")).unwrap(),
+        data: r#"{"id":1}"#.to_owned(),
+        except: Some("123.456".parse().unwrap()),
+    };
+    let new = vec![event("product:updated"), event("stock:updated")];
+    let written = db.transaction(async |conn| outbox::write(conn, new, now()).await).await.unwrap();
+    let mut conn = db.read().await.unwrap();
+    let read = outbox::read_after(&mut conn, EventId(0), 10).await.unwrap();
+    assert_eq!(read, written.events.to_vec());
+    assert_eq!(outbox::last_id(&mut conn).await.unwrap(), read.last().unwrap().id);
+    let rest = outbox::read_tenant_after(&mut conn, tenant, read[0].id, 10).await.unwrap();
+    assert_eq!(rest, read[1..]);
+}
+
+/// Table, column and whether it may be null; the types' names differ between the databases.
+type Columns = BTreeSet<(String, String, bool)>;
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    of_table: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    nullable: i64,
+}
+
+async fn columns(db: &TestDb) -> Columns {
+    let query = if db.is_sqlite() {
+        "SELECT m.name AS of_table, c.name AS name, 1 - c.\"notnull\" AS nullable
+         FROM sqlite_master m JOIN pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE '__diesel%'"
+    } else {
+        "SELECT table_name::text AS of_table, column_name::text AS name, (is_nullable = 'YES')::int::bigint AS nullable
+         FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'"
+    };
+    let mut conn = db.read().await.unwrap();
+    let rows: Vec<Column> = on_conn!(&mut conn, c => diesel::sql_query(query).load(c).await).unwrap();
+    rows.into_iter().map(|c| (c.of_table, c.name, c.nullable == 1)).collect()
+}
+
+#[actix_rt::test]
+async fn the_two_databases_have_the_same_tables_and_columns() {
+    let sqlite = columns(&TestDb::sqlite().await).await;
+    let postgres = columns(&TestDb::postgres().await).await;
+    assert_eq!(sqlite, postgres);
+    assert!(sqlite.len() > 80, "{} columns", sqlite.len());
+}
+
+#[actix_rt::test]
+async fn a_database_that_comes_back_is_used_again() {
+    let mut db = TestDb::postgres().await;
+    db.ping().await.unwrap();
+    db.server().unwrap().stop();
+    assert_eq!(db.ping().await.unwrap_err().code(), Code::Unavailable);
+    let write = db.transaction(async |conn| insert_tenant(conn, "Shop").await).await;
+    assert_eq!(write.unwrap_err().code(), Code::Unavailable);
+    db.server().unwrap().start_again();
+    db.ping().await.unwrap();
+    db.transaction(async |conn| insert_tenant(conn, "Shop").await).await.unwrap();
+    assert_eq!(count_tenants(&db).await, 1);
+}

@@ -1,0 +1,7 @@
+//! What tests of several rooms need: databases of their own, real processes, ways to wait.
+
+#[macro_use]
+pub(crate) mod db;
+pub(crate) mod postgres;
+
+pub(crate) use db::TestDb;
