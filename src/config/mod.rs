@@ -1,19 +1,20 @@
 //! Settings: one struct a section, every key with its default, unknown keys refused by name.
 //!
-//! `config.toml` at the root of the repository lists every key; a test holds it against [`Config::default`].
+//! `config.toml` at the root of the repository lists every key; a test holds it against [`Config::default`] (for
+//! which the sections can be serialised).
 //! A key that no code reads has no line here.
 
 mod source;
 
 use crate::domain::{AppId, Code, Error, Result, Secret};
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use source::load;
 
 /// Everything an operator can set.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to listen and how to stop.
@@ -29,11 +30,12 @@ pub struct Config {
     /// Logs.
     pub log: Log,
     /// The Pusher apps that clients and back ends connect to.
+    #[serde(skip_serializing)]
     pub apps: Vec<App>,
 }
 
 /// `[server]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port; port 0 takes a free one, and `serve` prints it.
@@ -64,7 +66,7 @@ impl Default for Server {
 }
 
 /// `[database]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`. `DATABASE_URL` overrides it.
@@ -82,7 +84,7 @@ impl Default for Database {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// Every token ends so long after it was made, as Sanctum's `expiration`; 0 = only by its own expiry.
@@ -104,7 +106,7 @@ impl Default for Auth {
 }
 
 /// `[limits]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// WebSocket connects a minute from one address (one /64 of IPv6); 0 = off.
@@ -153,7 +155,7 @@ impl Default for Limits {
 }
 
 /// `[webhooks]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
     /// Networks that endpoints may be in although they are private.
@@ -173,7 +175,7 @@ impl Default for Webhooks {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// What to log, as in `RUST_LOG` (which overrides it): `info`, `bellwire=debug,warn`, …
@@ -189,7 +191,7 @@ impl Default for Log {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Human on a terminal, JSON otherwise.
@@ -246,4 +248,67 @@ impl Config {
 
 fn wrong(message: String) -> Error {
     Error::new(Code::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use figment::Figment;
+    use figment::providers::{Format, Toml};
+    use serde_json::Value;
+
+    const FILE: &str = include_str!("../../config.toml");
+
+    fn read<T: serde::de::DeserializeOwned>(text: &str) -> figment::Result<T> {
+        Figment::from(Toml::string(text)).extract()
+    }
+
+    fn refused(text: &str) -> String {
+        match read::<Config>(text) {
+            Ok(config) => config.validate().unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_file_lists_every_key_with_its_default_and_no_other() {
+        let listed: Value = read(FILE).unwrap();
+        assert_eq!(listed, serde_json::to_value(Config::default()).unwrap());
+    }
+
+    #[test]
+    fn every_key_of_the_file_has_a_comment() {
+        let lines: Vec<&str> = FILE.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with("# ")) {
+            assert!(pair[0].starts_with("# "), "{} has no comment", pair[1]);
+        }
+    }
+
+    #[test]
+    fn the_files_sample_app_is_good() {
+        let setting = |line: &str| line.strip_prefix('#').filter(|l| !l.starts_with(' ')).map(str::to_owned);
+        let sample: Vec<String> = FILE.lines().filter_map(setting).collect();
+        let config: Config = read(&sample.join("\n")).unwrap();
+        config.validate().unwrap();
+        assert_eq!(config.apps.len(), 1);
+        assert_eq!(sample.len(), 5, "[[apps]] and every key of it");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        assert!(refused("[limits]\nqueue_size = 1").contains("queue_size"));
+        assert!(refused("[limit]\nqueue_bytes = 1").contains("limit"));
+        let app = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\nname = \"x\"";
+        assert!(refused(app).contains("name"));
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_refused_by_its_key() {
+        assert!(refused("[limits]\nqueue_bytes = 0").contains("limits.queue_bytes"));
+        assert!(refused("[limits]\nqueue_bytes = \"much\"").contains("queue_bytes"));
+        assert!(refused("[webhooks]\nallowed_networks = [\"10.0.0.0/40\"]").contains("allowed_networks"));
+        let app = |id: &str| format!("[[apps]]\nid = \"{id}\"\nkey = \"k\"\nsecret = \"s\"\n");
+        assert!(refused(&app("")).contains("id must not be empty"));
+        assert!(refused(&(app("1") + &app("1"))).contains("stands twice"));
+    }
 }
