@@ -259,14 +259,14 @@ mod tests {
 
     const FILE: &str = include_str!("../../config.toml");
 
-    fn read<T: serde::de::DeserializeOwned>(text: &str) -> figment::Result<T> {
-        Figment::from(Toml::string(text)).extract()
+    fn read<T: serde::de::DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
+        Figment::from(Toml::string(text)).extract().map_err(|e| e.to_string())
     }
 
     fn refused(text: &str) -> String {
         match read::<Config>(text) {
             Ok(config) => config.validate().unwrap_err().to_string(),
-            Err(error) => error.to_string(),
+            Err(error) => error,
         }
     }
 
