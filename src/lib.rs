@@ -22,6 +22,7 @@
 //! `realtime::channel` → `realtime::session` → socket; and from the registry → `webhooks::endpoint_actor` →
 //! `signing`, `client` → `delivery_log`.
 
+pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod storage;
