@@ -27,3 +27,4 @@ pub mod config;
 pub mod domain;
 pub mod storage;
 pub mod telemetry;
+pub mod webhooks;

@@ -1,0 +1,347 @@
+//! `Endpoint`: a subscriber's URL, its secret and its event filters; a row of `webhooks` and its queries.
+
+use super::backoff::{Backoff, MAX_RETRIES};
+use super::signing::{Signer, encode_secret};
+use crate::domain::error::FieldErrors;
+use crate::domain::{Code, EndpointId, Error, EventFilter, Result, Secret, TenantId, Timestamp};
+use crate::storage::schema::webhooks;
+use crate::storage::{Conn, Violation, on_conn};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use rand::TryRng;
+use std::time::Duration;
+use url::Url;
+
+const MAX_URL: usize = 2_048;
+const MAX_NAME: usize = 255;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A row of `webhooks`.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Whose events it gets.
+    pub tenant_id: TenantId,
+    /// What its owner calls it.
+    pub name: String,
+    /// Where its deliveries are posted.
+    pub url: String,
+    /// Signs them.
+    pub secret: Secret,
+    /// Which events it gets.
+    pub events: Vec<EventFilter>,
+    /// Whether it gets any.
+    pub is_active: bool,
+    /// When failed deliveries are tried again.
+    pub backoff: Backoff,
+    /// From connecting to the end of the answer's body.
+    pub timeout: Duration,
+    /// When it was last called, give or take a second.
+    pub last_triggered_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its owner last changed it.
+    pub updated_at: Timestamp,
+}
+
+/// What somebody says about an endpoint they want, before anything of it is believed.
+#[derive(Debug, Clone)]
+pub struct EndpointDraft {
+    /// Whose events it shall get.
+    pub tenant_id: TenantId,
+    /// What to call it; the URL's host if nothing is said.
+    pub name: Option<String>,
+    /// Where to post.
+    pub url: String,
+    /// Event filters as written.
+    pub events: Vec<String>,
+    /// A secret that its owner brings; a new one is made if nothing is said.
+    pub secret: Option<Secret>,
+}
+
+/// An endpoint that may be made: every part of it has been checked.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint {
+    tenant_id: TenantId,
+    name: String,
+    url: String,
+    secret: Secret,
+    events: Vec<EventFilter>,
+    /// When failed deliveries are tried again; the full schedule unless changed.
+    pub backoff: Backoff,
+    /// From connecting to the end of the answer's body; 5 s unless changed, 0.1 to 30 s.
+    pub timeout: Duration,
+}
+
+impl NewEndpoint {
+    /// Checks a draft; every error is named by its field.
+    pub fn parse(draft: EndpointDraft) -> Result<Self> {
+        let mut errors = FieldErrors::new();
+        let url = collect(&mut errors, "url", parse_url(&draft.url));
+        let events = parse_filters(&draft.events, &mut errors);
+        let name = match draft.name {
+            Some(name) => collect(&mut errors, "name", parse_name(name)),
+            None => url.as_ref().map(|u| u.host_str().unwrap_or_default().to_owned()),
+        };
+        let secret = collect(&mut errors, "secret", draft.secret.map_or_else(new_secret, check_secret));
+        match (url, name, secret) {
+            (Some(url), Some(name), Some(secret)) if errors.is_empty() => Ok(Self {
+                tenant_id: draft.tenant_id,
+                name,
+                url: url.into(),
+                secret,
+                events,
+                backoff: Backoff { max_retries: MAX_RETRIES, delay_percent: 100 },
+                timeout: DEFAULT_TIMEOUT,
+            }),
+            _ => Err(Error::invalid(errors)),
+        }
+    }
+}
+
+/// Inserts the endpoint. Its secret is in what is returned, to be shown once.
+pub async fn create(conn: &mut Conn, new: NewEndpoint, now: Timestamp) -> Result<Endpoint> {
+    let values = (
+        webhooks::tenant_id.eq(new.tenant_id),
+        webhooks::name.eq(&new.name),
+        webhooks::url.eq(&new.url),
+        webhooks::secret.eq(new.secret.expose()),
+        webhooks::events.eq(serde_json::json!(new.events)),
+        webhooks::max_retries.eq(column(new.backoff.max_retries.into())),
+        webhooks::retry_delay.eq(column(new.backoff.delay_percent.into())),
+        webhooks::timeout_ms.eq(column(new.timeout.as_millis())),
+        webhooks::created_at.eq(now.whole_seconds()),
+        webhooks::updated_at.eq(now.whole_seconds()),
+    );
+    let inserted: diesel::QueryResult<EndpointRow> = on_conn!(conn, c =>
+        diesel::insert_into(webhooks::table)
+            .values(values)
+            .returning(EndpointRow::as_returning())
+            .get_result(c)
+            .await);
+    match inserted {
+        Err(e) if Violation::of(&e) == Some(Violation::ForeignKey) => {
+            Err(Error::not_found("tenant").because(e))
+        }
+        row => Endpoint::try_from(row?),
+    }
+}
+
+/// The tenant's endpoint of this id.
+pub async fn find(conn: &mut Conn, tenant: TenantId, id: EndpointId) -> Result<Endpoint> {
+    let query = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::tenant_id.eq(tenant)));
+    let row: Option<EndpointRow> =
+        on_conn!(conn, c => query.select(EndpointRow::as_select()).first(c).await.optional())?;
+    row.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
+}
+
+/// The tenant's endpoints, oldest first.
+pub async fn list(conn: &mut Conn, tenant: TenantId) -> Result<Vec<Endpoint>> {
+    let query = webhooks::table.filter(webhooks::tenant_id.eq(tenant)).order(webhooks::id);
+    let rows: Vec<EndpointRow> = on_conn!(conn, c => query.select(EndpointRow::as_select()).load(c).await)?;
+    rows.into_iter().map(Endpoint::try_from).collect()
+}
+
+/// The ids of all endpoints that are active, of every tenant.
+pub async fn active_ids(conn: &mut Conn) -> Result<Vec<EndpointId>> {
+    let query = webhooks::table.filter(webhooks::is_active.eq(true)).select(webhooks::id);
+    Ok(on_conn!(conn, c => query.load(c).await)?)
+}
+
+/// Stops the endpoint: no new deliveries, and none of those that wait. Its rows stay.
+pub async fn deactivate(conn: &mut Conn, tenant: TenantId, id: EndpointId, now: Timestamp) -> Result<()> {
+    let target = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::tenant_id.eq(tenant)));
+    let changes = (webhooks::is_active.eq(false), webhooks::updated_at.eq(now.whole_seconds()));
+    match on_conn!(conn, c => diesel::update(target).set(changes).execute(c).await)? {
+        0 => Err(Error::not_found("webhook")),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = webhooks, check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
+struct EndpointRow {
+    id: EndpointId,
+    tenant_id: TenantId,
+    name: String,
+    url: String,
+    secret: String,
+    events: serde_json::Value,
+    is_active: bool,
+    max_retries: i32,
+    retry_delay: i32,
+    timeout_ms: i32,
+    last_triggered_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl TryFrom<EndpointRow> for Endpoint {
+    type Error = Error;
+
+    fn try_from(row: EndpointRow) -> Result<Self> {
+        let id = row.id;
+        let events = serde_json::from_value(row.events).map_err(|e| {
+            Error::new(Code::Internal, format!("Webhook {id} has event filters that are none.")).because(e)
+        })?;
+        Ok(Self {
+            id,
+            tenant_id: row.tenant_id,
+            name: row.name,
+            url: row.url,
+            secret: Secret::new(row.secret),
+            events,
+            is_active: row.is_active,
+            backoff: Backoff {
+                max_retries: row.max_retries.unsigned_abs(),
+                delay_percent: row.retry_delay.unsigned_abs(),
+            },
+            timeout: Duration::from_millis(row.timeout_ms.unsigned_abs().into()),
+            last_triggered_at: row.last_triggered_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// A number for an INTEGER column; one out of range meets the column's CHECK.
+fn column(number: u128) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn collect<T>(errors: &mut FieldErrors, field: &str, parsed: Result<T, String>) -> Option<T> {
+    parsed.map_err(|message| errors.entry(field.to_owned()).or_default().push(message)).ok()
+}
+
+/// The `url` crate brings every spelling of a host (`127.1`, `0x7f000001`, `EXAMPLE.com`) to one.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|e| format!("The url is not a URL: {e}."))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("The url must begin with https:// or http://.".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("The url must not carry a user name or password.".to_owned());
+    }
+    url.set_fragment(None);
+    if url.as_str().len() > MAX_URL {
+        return Err(format!("The url must not be longer than {MAX_URL} characters."));
+    }
+    // What is sent is parsed by the client's own rules, which are narrower for odd characters.
+    match url.as_str().parse::<awc::http::Uri>() {
+        Ok(_) if url.port() != Some(0) => Ok(url),
+        _ => Err("The url has a port or characters that no request can carry.".to_owned()),
+    }
+}
+
+fn parse_name(name: String) -> Result<String, String> {
+    let length = name.chars().count();
+    if (1..=MAX_NAME).contains(&length) && !name.contains('\0') {
+        Ok(name)
+    } else {
+        Err(format!("The name must have 1 to {MAX_NAME} characters and no NUL."))
+    }
+}
+
+fn parse_filters(texts: &[String], errors: &mut FieldErrors) -> Vec<EventFilter> {
+    if texts.is_empty() {
+        errors.insert(
+            "events".to_owned(),
+            vec!["Name at least one event: product:updated, order:* or *.".to_owned()],
+        );
+    }
+    let parse =
+        |(i, text): (usize, &String)| collect(errors, &format!("events.{i}"), EventFilter::parse(text));
+    texts.iter().enumerate().filter_map(parse).collect()
+}
+
+fn check_secret(secret: Secret) -> Result<Secret, String> {
+    Signer::new(secret.clone()).map(|_| secret).map_err(|e| e.message().to_owned())
+}
+
+fn new_secret() -> Result<Secret, String> {
+    let mut key = [0; 32];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut key)
+        .map(|()| encode_secret(&key))
+        .map_err(|e| format!("The system gives no random bytes for a secret: {e}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(url: &str) -> EndpointDraft {
+        EndpointDraft {
+            tenant_id: TenantId(1),
+            name: None,
+            url: url.to_owned(),
+            events: vec!["product:*".to_owned()],
+            secret: None,
+        }
+    }
+
+    fn url_of(url: &str) -> Option<String> {
+        NewEndpoint::parse(draft(url)).ok().map(|new| new.url)
+    }
+
+    #[test]
+    fn a_host_has_one_spelling() {
+        for url in ["http://127.1/h", "http://0x7f000001/h", "http://2130706433/h", "http://0177.0.0.1/h"] {
+            assert_eq!(url_of(url).as_deref(), Some("http://127.0.0.1/h"), "{url}");
+        }
+        assert_eq!(url_of("https://EXAMPLE.com:443#x").as_deref(), Some("https://example.com/"));
+        assert_eq!(
+            url_of("https://bücher.example/a b").as_deref(),
+            Some("https://xn--bcher-kva.example/a%20b")
+        );
+        assert_eq!(url_of("http://[::ffff:127.0.0.1]/").as_deref(), Some("http://[::ffff:7f00:1]/"));
+    }
+
+    #[test]
+    fn a_url_that_is_not_plain_http_is_refused() {
+        for url in [
+            "",
+            "example.com/hook",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "http://",
+            "http://:80/",
+            "http://user@example.com/",
+            "http://user:pass@example.com/",
+            "http://:pass@example.com/",
+            "http://example.com:0/",
+            "http://example.com:65536/",
+            "http://exa mple.com/",
+            "http://[::1%25lo]/",
+        ] {
+            assert_eq!(url_of(url), None, "{url}");
+        }
+        assert_eq!(url_of(&format!("http://example.com/{}", "a".repeat(MAX_URL))), None);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let error = NewEndpoint::parse(EndpointDraft {
+            name: Some(String::new()),
+            events: vec!["*".to_owned(), "a b".to_owned()],
+            secret: Some(Secret::new("hunter2")),
+            ..draft("gopher://example.com")
+        })
+        .unwrap_err();
+        let fields: Vec<&str> = error.fields().keys().map(String::as_str).collect();
+        assert_eq!(fields, ["events.1", "name", "secret", "url"]);
+        let error = NewEndpoint::parse(EndpointDraft { events: Vec::new(), ..draft("http://a.example") });
+        assert!(error.unwrap_err().fields().contains_key("events"));
+    }
+
+    #[test]
+    fn a_secret_is_made_when_none_is_brought() {
+        let (one, two) =
+            (NewEndpoint::parse(draft("http://a.example")), NewEndpoint::parse(draft("http://a.example")));
+        let (one, two) = (one.unwrap().secret, two.unwrap().secret);
+        assert_ne!(one, two);
+        assert_eq!(one.expose().len(), 6 + 44);
+        assert!(Signer::new(one).is_ok());
+    }
+}
