@@ -17,9 +17,9 @@ pub fn load(file: Option<&Path>) -> Result<Config> {
     {
         return Err(Error::new(Code::Invalid, format!("There is no configuration file {}.", path.display())));
     }
-    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-    let figment = Figment::new()
-        .merge(Toml::file_exact(path))
+    let file = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|default| default.exists()));
+    let figment = file
+        .map_or_else(Figment::new, |path| Figment::from(Toml::file_exact(path)))
         .merge(Env::prefixed("BELLWIRE__").split("__"))
         .merge(Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into()).split("."));
     let config: Config = figment

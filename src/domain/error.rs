@@ -146,7 +146,7 @@ impl fmt::Display for Error {
             }
         }
         if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
+            write!(f, " ({source})")?;
         }
         Ok(())
     }

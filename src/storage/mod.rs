@@ -103,6 +103,8 @@ impl Db {
                 Error::new(Code::Internal, "The database threads could not be started.").because(e)
             })?;
         let handle = runtime.handle().clone();
+        // Owned at once: an early return must not drop a bare runtime within another.
+        let runtime = Arc::new(Runtime(Some(runtime)));
         let pools = match options.url.strip_prefix("sqlite:") {
             Some(path) => Pools::Sqlite {
                 writer: sqlite::pool(path, 1, &options, &handle)?,
@@ -118,7 +120,7 @@ impl Db {
                 ));
             }
         };
-        Ok(Self { pools, options: Arc::new(options), runtime: Arc::new(Runtime(Some(runtime))) })
+        Ok(Self { pools, options: Arc::new(options), runtime })
     }
 
     /// Whether this is SQLite: one process serves it, so what another process's death left behind is ours.

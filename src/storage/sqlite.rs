@@ -8,6 +8,7 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt;
 use std::path::Path;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// `FULL`: a commit that was answered has reached the disk. `busy_timeout` is for the command line, which
@@ -37,7 +38,7 @@ pub(super) fn pool(
     Pool::builder(AsyncDieselConnectionManager::new_with_config(path, config))
         .max_size(size)
         .runtime(deadpool::Runtime::Tokio1)
-        .wait_timeout(Some(options.wait.max(std::time::Duration::from_secs(5))))
+        .wait_timeout(Some(options.wait.max(Duration::from_secs(5))))
         .build()
         .map_err(|e| Error::new(Code::Internal, "The database pool could not be made.").because(e))
 }
@@ -45,8 +46,23 @@ pub(super) fn pool(
 /// One connection, ready for use.
 pub(super) fn open(path: &str) -> diesel::ConnectionResult<SqliteConnection> {
     let mut conn = SqliteConnection::establish(path)?;
-    conn.batch_execute(PRAGMAS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    set_up(&mut conn).map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
+}
+
+/// Processes that meet at a new file all want to change its journal mode, and there SQLite refuses at once
+/// instead of keeping to `busy_timeout`. So the waiting is done here, for as long.
+fn set_up(conn: &mut SqliteConnection) -> diesel::QueryResult<()> {
+    let mut tries_left = 100;
+    loop {
+        match conn.batch_execute(PRAGMAS) {
+            Err(e) if tries_left > 0 && e.to_string().contains("database is locked") => {
+                tries_left -= 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn create_folder(path: &str) -> Result<()> {
