@@ -1,3 +1,5 @@
 //! The `bellwire` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    bellwire::cli::run(std::env::args_os())
+}

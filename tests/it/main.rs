@@ -10,4 +10,5 @@
 mod support;
 
 mod architecture;
+mod cli;
 mod storage;

@@ -2,9 +2,45 @@
 
 use super::postgres::Postgres;
 use bellwire::storage::{Db, DbOptions, migrate};
+use diesel_async::RunQueryDsl;
 use std::ops::Deref;
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// Runs each named `async fn name(db: TestDb)` twice: as `name::sqlite` and as `name::postgres`.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use $crate::support::TestDb;
+
+            #[actix_rt::test]
+            async fn sqlite() {
+                super::$test(TestDb::sqlite().await).await;
+            }
+
+            #[actix_rt::test]
+            async fn postgres() {
+                super::$test(TestDb::postgres().await).await;
+            }
+        }
+    )+};
+}
+
+/// A query written once for either kind of connection: `on_conn!(conn, c => users::table.first(c).await)`.
+macro_rules! on_conn {
+    ($conn:expr, $c:ident => $body:expr) => {
+        match $conn {
+            bellwire::storage::Conn::Postgres(object) => {
+                let $c = &mut **object;
+                $body
+            }
+            bellwire::storage::Conn::Sqlite(object) => {
+                let $c = &mut **object;
+                $body
+            }
+        }
+    };
+}
 
 /// A migrated `Db` (it dereferences to one) whose database goes when this goes.
 pub(crate) struct TestDb {
@@ -42,6 +78,14 @@ impl TestDb {
         self.server.as_mut()
     }
 
+    /// Makes a PostgreSQL database as empty as a new one.
+    pub(crate) async fn drop_schema(&self) {
+        let mut conn = self.db.read().await.unwrap();
+        for statement in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
+            on_conn!(&mut conn, c => diesel::sql_query(statement).execute(c).await).unwrap();
+        }
+    }
+
     /// A second `Db` on the same database, as another process would have it.
     pub(crate) fn open_another(&self) -> Db {
         open(self.url())
@@ -65,39 +109,4 @@ async fn open_migrated(url: &str) -> Db {
     let db = open(url);
     migrate::run(&db).await.unwrap();
     db
-}
-
-/// Runs each named `async fn name(db: TestDb)` twice: as `name::sqlite` and as `name::postgres`.
-macro_rules! on_both_databases {
-    ($($test:ident),+ $(,)?) => {$(
-        mod $test {
-            use $crate::support::TestDb;
-
-            #[actix_rt::test]
-            async fn sqlite() {
-                super::$test(TestDb::sqlite().await).await;
-            }
-
-            #[actix_rt::test]
-            async fn postgres() {
-                super::$test(TestDb::postgres().await).await;
-            }
-        }
-    )+};
-}
-
-/// A query written once for either kind of connection: `on_conn!(conn, c => users::table.first(c).await)`.
-macro_rules! on_conn {
-    ($conn:expr, $c:ident => $body:expr) => {
-        match $conn {
-            bellwire::storage::Conn::Postgres(object) => {
-                let $c = &mut **object;
-                $body
-            }
-            bellwire::storage::Conn::Sqlite(object) => {
-                let $c = &mut **object;
-                $body
-            }
-        }
-    };
 }

@@ -3,5 +3,7 @@
 #[macro_use]
 pub(crate) mod db;
 pub(crate) mod postgres;
+pub(crate) mod program;
 
 pub(crate) use db::TestDb;
+pub(crate) use program::Program;
