@@ -1,6 +1,6 @@
 //! `Timestamp` (UTC, microseconds) and `Clock`, the only place that asks the system what time it is.
 
-use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use serde::{Deserialize, Serialize, Serializer};
@@ -40,9 +40,11 @@ impl Timestamp {
         self.0.and_utc().timestamp()
     }
 
-    /// Parses RFC 3339 with any offset.
+    /// Parses RFC 3339 with any offset. Years before 1970 and after 9999 are refused: kept as text, as SQLite
+    /// keeps it, they would not sort.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text).ok().map(|t| Self::from_utc(t.naive_utc()))
+        let utc = DateTime::parse_from_rfc3339(text).ok()?.naive_utc();
+        (1970..=9999).contains(&utc.year()).then(|| Self::from_utc(utc))
     }
 
     /// This instant cut to whole seconds, as Laravel writes its columns.
@@ -143,6 +145,13 @@ mod tests {
         assert_eq!(at.to_string(), "2026-03-01T08:00:00.123456Z");
         assert_eq!(Timestamp::parse_rfc3339(&at.to_string()), Some(at));
         assert_eq!(Timestamp::from_micros(at.micros()), Some(at));
+    }
+
+    #[test]
+    fn a_year_that_would_not_sort_as_text_is_refused() {
+        for text in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub enum Conn {
 }
 
 /// Expands a query once for each kind of connection: `on_conn!(conn, c => users::table.first(c).await)`.
+/// Where a query has to name its back end: `on_conn!(conn, c: B => users::table.into_boxed::<B>()…)`.
 macro_rules! on_conn {
     ($conn:expr, $c:ident => $body:expr) => {
         match $conn {
@@ -88,8 +89,42 @@ macro_rules! on_conn {
             }
         }
     };
+    ($conn:expr, $c:ident: $backend:ident => $body:expr) => {
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                type $backend = diesel::pg::Pg;
+                let $c = &mut **object;
+                $body
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                type $backend = diesel::sqlite::Sqlite;
+                let $c = &mut **object;
+                $body
+            }
+        }
+    };
 }
 pub(crate) use on_conn;
+
+/// As [`on_conn!`], for a `$query` whose rows must stand still until the transaction ends. PostgreSQL locks
+/// them (`FOR NO KEY UPDATE`, which lets others refer to them still); SQLite has one writer anyway.
+macro_rules! on_conn_locking {
+    ($conn:expr, $query:expr, |$q:ident, $c:ident| $body:expr) => {
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                let $c = &mut **object;
+                let $q = $query.for_no_key_update();
+                $body
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let $c = &mut **object;
+                let $q = $query;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on_conn_locking;
 
 impl Db {
     /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
