@@ -23,6 +23,7 @@
 //! `signing`, `client` → `delivery_log`.
 
 pub mod auth;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
