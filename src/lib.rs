@@ -27,6 +27,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod storage;
 pub mod telemetry;
 pub mod webhooks;

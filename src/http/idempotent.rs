@@ -1,0 +1,101 @@
+//! `Idempotency-Key`: a POST sent twice with one key acts once and is answered twice alike.
+//!
+//! The answer is kept in the transaction of what it answers. Only success is kept: a refused request changed
+//! nothing, and may be tried again with its key. Of requests that race, one commits; the others fail, in
+//! whichever rule of the database they meet first, and then find its answer.
+
+use super::State;
+use super::extract::{Cause, Sent};
+use super::respond;
+use crate::auth::Identity;
+use crate::catalog::observer::Unit;
+use crate::domain::{Error, Result};
+use crate::storage::Conn;
+use crate::storage::idempotency::{self, Answer};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+const HEADER: &str = "Idempotency-Key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const MAX_LENGTH: usize = 255;
+
+/// Runs `work` through the observer, once a key, and answers 201 with what it made.
+pub async fn create<T: Serialize>(
+    state: &State,
+    identity: &Identity,
+    cause: Cause,
+    sent: &Sent,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+) -> Result<HttpResponse> {
+    let Some(key) = Key::of(sent)? else {
+        let made = state.observer.commit(identity.tenant_id, cause.0, work).await?;
+        return Ok(respond::json(StatusCode::CREATED, respond::data_text(&made)?));
+    };
+    if let Some(answer) = key.find(state, identity).await? {
+        return Ok(replay(answer));
+    }
+    let done = state.observer.commit(identity.tenant_id, cause.0, async |conn, unit| {
+        let made = work(conn, unit).await?;
+        key.keep(conn, identity, unit, respond::data_text(&made)?).await
+    });
+    match done.await {
+        Ok(body) => Ok(respond::json(StatusCode::CREATED, body)),
+        Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
+    }
+}
+
+fn replay(answer: Answer) -> HttpResponse {
+    let status = u16::try_from(answer.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let mut response = respond::json(status.unwrap_or(StatusCode::OK), answer.body);
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// A request's key, and what the request asked.
+struct Key {
+    text: String,
+    fingerprint: String,
+}
+
+impl Key {
+    fn of(sent: &Sent) -> Result<Option<Self>> {
+        let Some(value) = sent.request.headers().get(HEADER) else { return Ok(None) };
+        let text = value.to_str().ok().map(str::trim).filter(|t| !t.is_empty() && t.len() <= MAX_LENGTH);
+        let text = text.ok_or_else(|| {
+            Error::field(HEADER, format!("{HEADER} must be 1 to {MAX_LENGTH} visible ASCII characters."))
+        })?;
+        Ok(Some(Self { text: text.to_owned(), fingerprint: fingerprint(sent) }))
+    }
+
+    /// The answer that this key has, if it was given to the same request.
+    async fn find(&self, state: &State, identity: &Identity) -> Result<Option<Answer>> {
+        let mut conn = state.db.read().await?;
+        let answer = idempotency::find(&mut conn, identity.user_id, &self.text).await?;
+        match answer {
+            Some(answer) if answer.fingerprint != self.fingerprint => Err(Error::field(
+                HEADER,
+                format!("This {HEADER} was used for another request; use a new one."),
+            )),
+            other => Ok(other),
+        }
+    }
+
+    async fn keep(&self, conn: &mut Conn, identity: &Identity, unit: &Unit, body: String) -> Result<String> {
+        let status = i32::from(StatusCode::CREATED.as_u16());
+        let answer = Answer { fingerprint: self.fingerprint.clone(), status, body };
+        let owner = (identity.tenant_id, identity.user_id);
+        idempotency::keep(conn, owner, &self.text, &answer, unit.now()).await?;
+        Ok(answer.body)
+    }
+}
+
+/// SHA-256 of method, path and body.
+fn fingerprint(sent: &Sent) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{} {}\n", sent.request.method(), sent.request.path()));
+    hash.update(&sent.bytes);
+    hex::encode(hash.finalize())
+}

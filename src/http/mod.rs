@@ -1,0 +1,23 @@
+//! The doors: routes, what they read from a request, and how they answer.
+//!
+//! [`configure`] is the list of every route, a line a group. `app` lays [`middleware::observe`] around it and
+//! puts a [`State`] into the app's data.
+
+pub mod extract;
+pub mod idempotent;
+pub mod middleware;
+pub mod respond;
+pub mod routes;
+pub mod state;
+
+pub use state::State;
+
+use actix_web::web;
+
+/// Every route of the house.
+pub fn configure(app: &mut web::ServiceConfig) {
+    app.configure(respond::configure)
+        .configure(routes::products::configure)
+        .configure(routes::categories::configure)
+        .configure(routes::orders::configure);
+}

@@ -1,0 +1,71 @@
+//! `/api/v1/orders`: orders. PUT and PATCH both change the given fields only; only a cancelled order can be deleted.
+
+use crate::auth::Identity;
+use crate::catalog::order::{self, NewOrder, OrderChanges, OrderFilter};
+use crate::domain::{OrderId, Result};
+use crate::http::extract::{Body, Cause};
+use crate::http::respond::method_not_allowed;
+use crate::http::{State, idempotent, respond};
+use actix_web::web::{Data, Path, ServiceConfig, delete, get, patch, post, put, resource};
+use actix_web::{HttpRequest, HttpResponse};
+
+const READ: &str = "orders:read";
+const WRITE: &str = "orders:write";
+
+pub(in crate::http) fn configure(app: &mut ServiceConfig) {
+    let all = resource("/api/v1/orders").route(get().to(list)).route(post().to(create));
+    let one = resource("/api/v1/orders/{id}")
+        .route(get().to(show))
+        .route(put().to(update))
+        .route(patch().to(update))
+        .route(delete().to(remove));
+    app.service(all.default_service(method_not_allowed("GET, POST")))
+        .service(one.default_service(method_not_allowed("GET, PUT, PATCH, DELETE")));
+}
+
+async fn list(request: HttpRequest, identity: Identity, state: Data<State>) -> Result<HttpResponse> {
+    identity.require(READ)?;
+    let (filter, page) = OrderFilter::parse(request.query_string())?;
+    let mut conn = state.db.read().await?;
+    let listed = order::list(&mut conn, identity.tenant_id, &filter, &page).await?;
+    Ok(respond::list(&request, &page, &listed))
+}
+
+async fn show(identity: Identity, state: Data<State>, id: Path<OrderId>) -> Result<HttpResponse> {
+    identity.require(READ)?;
+    let mut conn = state.db.read().await?;
+    respond::data(&order::find(&mut conn, identity.tenant_id, *id).await?)
+}
+
+async fn create(identity: Identity, cause: Cause, state: Data<State>, body: Body) -> Result<HttpResponse> {
+    identity.require(WRITE)?;
+    let sent = body.read().await?;
+    let new = NewOrder::parse(sent.fields()?)?;
+    let work = async |conn: &mut _, unit: &mut _| order::create(conn, unit, identity.user_id, &new).await;
+    idempotent::create(&state, &identity, cause, &sent, work).await
+}
+
+async fn update(
+    identity: Identity,
+    cause: Cause,
+    state: Data<State>,
+    id: Path<OrderId>,
+    body: Body,
+) -> Result<HttpResponse> {
+    identity.require(WRITE)?;
+    let changes = OrderChanges::parse(body.read().await?.fields()?)?;
+    let work = async |conn: &mut _, unit: &mut _| order::update(conn, unit, *id, changes).await;
+    respond::data(&state.observer.commit(identity.tenant_id, cause.0, work).await?)
+}
+
+async fn remove(
+    identity: Identity,
+    cause: Cause,
+    state: Data<State>,
+    id: Path<OrderId>,
+) -> Result<HttpResponse> {
+    identity.require(WRITE)?;
+    let work = async |conn: &mut _, unit: &mut _| order::delete(conn, unit, *id).await;
+    state.observer.commit(identity.tenant_id, cause.0, work).await?;
+    Ok(respond::no_content())
+}

@@ -1,0 +1,26 @@
+//! `State`: what every request needs, handed to each worker as `web::Data<State>`.
+
+use crate::auth::Tokens;
+use crate::catalog::Observer;
+use crate::config::Config;
+use crate::domain::Clock;
+use crate::storage::Db;
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+
+/// Made once a worker: the observer's clone owns a slot of the registry's mailbox.
+#[derive(Clone)]
+pub struct State {
+    /// The rows.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Who is behind a bearer token.
+    pub tokens: Tokens,
+    /// The way for changes of the catalog.
+    pub observer: Observer,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
