@@ -149,6 +149,37 @@ pub async fn active_ids(conn: &mut Conn) -> Result<Vec<EndpointId>> {
     Ok(on_conn!(conn, c => query.load(c).await)?)
 }
 
+/// Those of `ids` that are active, as they are now. A row that cannot be read is logged and left out: it must
+/// not stand in the way of the others.
+pub(super) async fn load_active(conn: &mut Conn, ids: &[EndpointId]) -> Result<Vec<Endpoint>> {
+    let query = webhooks::table.filter(webhooks::id.eq_any(ids).and(webhooks::is_active.eq(true)));
+    let rows: Vec<EndpointRow> = on_conn!(conn, c => query.select(EndpointRow::as_select()).load(c).await)?;
+    let readable =
+        |row| Endpoint::try_from(row).inspect_err(|error| tracing::error!(%error, "webhook left out")).ok();
+    Ok(rows.into_iter().filter_map(readable).collect())
+}
+
+/// Notes that these endpoints were called, at most once a second each. On PostgreSQL a row that another process
+/// holds is passed over: it is noting the same, and waiting in another order would be a deadlock.
+pub(super) async fn note_triggered(conn: &mut Conn, ids: &[EndpointId], now: Timestamp) -> Result<()> {
+    let a_second_ago = now.minus(Duration::from_secs(1));
+    let stale = webhooks::table
+        .filter(webhooks::id.eq_any(ids))
+        .filter(webhooks::last_triggered_at.is_null().or(webhooks::last_triggered_at.lt(a_second_ago)))
+        .order(webhooks::id)
+        .select(webhooks::id);
+    let stale: Vec<EndpointId> = match conn {
+        Conn::Postgres(c) => stale.for_no_key_update().skip_locked().load(&mut **c).await?,
+        Conn::Sqlite(c) => stale.load(&mut **c).await?,
+    };
+    if !stale.is_empty() {
+        let rows = webhooks::table.filter(webhooks::id.eq_any(stale));
+        let change = webhooks::last_triggered_at.eq(now);
+        on_conn!(conn, c => diesel::update(rows).set(change).execute(c).await)?;
+    }
+    Ok(())
+}
+
 /// Stops the endpoint: no new deliveries, and none of those that wait. Its rows stay.
 pub async fn deactivate(conn: &mut Conn, tenant: TenantId, id: EndpointId, now: Timestamp) -> Result<()> {
     let target = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::tenant_id.eq(tenant)));

@@ -1,7 +1,28 @@
 //! Webhooks: every event, signed, to every endpoint that wants it, at least once, each time with its stable
 //! `webhook-id`.
+//!
+//! Rows are the truth: [`endpoint`] and [`delivery`] hold them, [`delivery_log`] keeps a row for each attempt.
+//! An `endpoint_actor` for each endpoint claims what is due by lease and makes each `attempt` through [`client`];
+//! the `ledger` gathers claims and attempts into the few transactions of its `books`. [`SweepActor`] finds what
+//! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
+//! [`address`], [`outcome`], [`queue`].
 
 pub mod address;
+mod attempt;
 pub mod backoff;
+mod books;
+pub mod client;
+pub mod delivery;
+pub mod delivery_log;
+mod dialer;
 pub mod endpoint;
+mod endpoint_actor;
+mod endpoints;
+mod ledger;
+pub mod outcome;
+pub mod queue;
 pub mod signing;
+mod sweep_actor;
+
+pub use endpoints::Endpoints;
+pub use sweep_actor::SweepActor;

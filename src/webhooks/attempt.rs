@@ -1,0 +1,118 @@
+//! One attempt at one delivery, from waiting for a permit to being written down.
+
+use super::client::{Client, Post};
+use super::delivery::Delivery;
+use super::delivery_log::Attempt;
+use super::endpoint::Endpoint;
+use super::endpoint_actor::Ticket;
+use super::endpoints::Works;
+use super::outcome::{Outcome, Report, Verdict};
+use super::signing::Signer;
+use crate::domain::Timestamp;
+use awc::http::Uri;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An attempt is begun only while its lease covers the endpoint's time and this much for the commit.
+const COMMIT_MARGIN: Duration = Duration::from_secs(3);
+
+/// An endpoint, ready to be sent to.
+pub(super) struct Target {
+    endpoint: Endpoint,
+    /// `None` when the row does not hold what a request needs; the door lets no such row in.
+    ready: Option<(Uri, Signer)>,
+}
+
+impl Target {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        let signer = Signer::new(endpoint.secret.clone()).ok();
+        let ready = endpoint.url.parse().ok().zip(signer);
+        Self { endpoint, ready }
+    }
+
+    /// Whether this was made of such a row.
+    pub(super) fn is_of(&self, other: &Endpoint) -> bool {
+        let own = &self.endpoint;
+        own.url == other.url
+            && own.secret == other.secret
+            && own.backoff == other.backoff
+            && own.timeout == other.timeout
+    }
+
+    fn post(&self, delivery: &Delivery, now: Timestamp) -> Option<Post> {
+        let (url, signer) = self.ready.as_ref()?;
+        let body = body(&delivery.event, &delivery.data)?;
+        let signatures = signer.sign(&delivery.message_id, now, &body);
+        let message_id = Arc::clone(&delivery.message_id);
+        Some(Post { url: url.clone(), message_id, body, signatures, timeout: self.endpoint.timeout })
+    }
+}
+
+/// `{"event":NAME,"data":DATA}`, with the data as it was written: the same bytes at every attempt.
+fn body(event: &str, data: &str) -> Option<Bytes> {
+    let name = serde_json::to_string(event).ok()?;
+    Some(format!(r#"{{"event":{name},"data":{data}}}"#).into())
+}
+
+/// What an attempt needs.
+pub(super) struct Job {
+    pub(super) works: Arc<Works>,
+    pub(super) target: Arc<Target>,
+    pub(super) client: Client,
+    pub(super) delivery: Delivery,
+}
+
+/// Makes the attempt, unless its lease ran out while it waited; then the row is claimed again by and by.
+pub(super) async fn make(job: Job, ticket: Ticket) {
+    // Closed only when the process ends.
+    let Ok(_permit) = job.works.permits.acquire().await else { return };
+    let now = job.works.clock.now();
+    let needed = now.plus(job.target.endpoint.timeout + COMMIT_MARGIN);
+    if job.works.is_draining() || job.delivery.lease_until < needed {
+        return;
+    }
+    let report = send(&job, now).await;
+    let ended = job.works.clock.now();
+    let (attempt, backoff) = (job.delivery.attempts + 1, job.target.endpoint.backoff);
+    let verdict = Verdict::on(report.outcome, attempt, backoff, ended, rand::random());
+    tracing::debug!(
+        webhook.id = %job.delivery.endpoint, delivery.id = %job.delivery.id, attempt,
+        outcome = report.outcome.as_str(), duration_ms = report.duration.as_millis(), "webhook attempt"
+    );
+    // The lane is free again; the permit is held until the attempt is written down.
+    ticket.hand_in(verdict);
+    job.works.ledger.write(Attempt::of(&job.delivery, report, verdict, ended)).await;
+}
+
+async fn send(job: &Job, now: Timestamp) -> Report {
+    let metrics = &job.works.metrics;
+    let gauge = metrics.webhook_deliveries.with_label_values(&["in_flight"]);
+    let Some(post) = job.target.post(&job.delivery, now) else { return unsendable() };
+    gauge.inc();
+    let report = job.client.send(post).await;
+    gauge.dec();
+    metrics.webhook_duration.observe(report.duration.as_secs_f64());
+    report
+}
+
+fn unsendable() -> Report {
+    Report {
+        outcome: Outcome::Unsendable,
+        status: None,
+        body: None,
+        error: Some("The endpoint's URL or secret cannot be used; set them again.".to_owned()),
+        duration: Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_carries_the_data_byte_for_byte() {
+        let body = body("product:updated", r#"{"b": 1.50,"a":"\u00e4"}"#).unwrap();
+        assert_eq!(body, r#"{"event":"product:updated","data":{"b": 1.50,"a":"\u00e4"}}"#);
+    }
+}

@@ -1,0 +1,273 @@
+//! `Client`: one signed POST, within the endpoint's time and our bounds, and a report of how it went.
+//!
+//! Bounds: one time limit over lookup, connect, TLS, request, head and body; a body is read to 64 KiB and kept
+//! to 4 KiB; nothing is decompressed; no redirect is followed; every address is judged as it is dialled.
+//!
+//! awc is `!Send`, and its pool keeps an idle connection until its host is called again. So each endpoint has a
+//! client of its own while it has something to send: its connections end with it.
+
+use super::address::AddressRule;
+use super::dialer::{DialError, Dialer};
+use super::outcome::{Outcome, Report};
+use super::signing::Signatures;
+use crate::domain::{Code, Error, Result};
+use actix_http::error::ParseError;
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::Uri;
+use awc::http::header::{CONTENT_TYPE, HeaderName, USER_AGENT};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use ipnet::IpNet;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const AGENT: &str = concat!("bellwire/", env!("CARGO_PKG_VERSION"));
+const READ_LIMIT: usize = 65_536;
+const KEEP_LIMIT: usize = 4_096;
+const ERROR_LIMIT: usize = 200;
+
+/// Shorter than the 5 s after which common servers close an idle connection: a request that meets the close
+/// half way would be a failed attempt.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// The client's own limits, out of the way of the one that counts.
+const NEVER: Duration = Duration::from_mins(1);
+
+/// What all clients of a process share: which addresses they may dial and whom they trust.
+#[derive(Clone)]
+pub struct Outbound {
+    rule: Arc<AddressRule>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Outbound {
+    /// Trusts the system's certificates or, where it has none, Mozilla's.
+    pub fn new(allowed: Vec<IpNet>) -> Result<Self> {
+        Self::trusting(allowed, system_roots())
+    }
+
+    /// Trusts these certificates alone.
+    pub fn trusting(allowed: Vec<IpNet>, roots: RootCertStore) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::new(Code::Internal, "TLS could not be set up.").because(e))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // One exchange a connection at a time is all that is needed, and HTTP/1.1 bounds it best.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { rule: Arc::new(AddressRule::new(allowed)), tls: Arc::new(tls) })
+    }
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+/// One attempt, ready to send.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Where to.
+    pub url: Uri,
+    /// The `webhook-id`.
+    pub message_id: Arc<str>,
+    /// The exact bytes that were signed.
+    pub body: Bytes,
+    /// Their signatures.
+    pub signatures: Signatures,
+    /// For everything together.
+    pub timeout: Duration,
+}
+
+/// Sends to one endpoint. Clones share the connections.
+#[derive(Clone)]
+pub struct Client {
+    http: awc::Client,
+}
+
+impl Client {
+    /// A client that holds up to `connections` at once.
+    pub fn new(outbound: &Outbound, connections: usize) -> Self {
+        let connector = awc::Connector::new()
+            .connector(Dialer::new(Arc::clone(&outbound.rule)))
+            .rustls_0_23(Arc::clone(&outbound.tls))
+            .timeout(NEVER)
+            .handshake_timeout(NEVER)
+            .conn_keep_alive(KEEP_ALIVE)
+            .limit(connections);
+        let http = awc::Client::builder().connector(connector).disable_timeout().disable_redirects();
+        Self { http: http.no_default_headers().finish() }
+    }
+
+    /// Makes the attempt. It always comes back, at the latest when `post.timeout` is over.
+    pub async fn send(&self, post: Post) -> Report {
+        let (begun, limit) = (Instant::now(), post.timeout);
+        let mut answer = Answer::default();
+        let failure = match tokio::time::timeout(limit, self.exchange(post, &mut answer)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(Failure::timeout(limit)),
+        };
+        answer.report(failure, begun.elapsed())
+    }
+
+    async fn exchange(&self, post: Post, answer: &mut Answer) -> Result<(), Failure> {
+        let request = self
+            .http
+            .post(post.url)
+            .insert_header((CONTENT_TYPE, "application/json"))
+            .insert_header((USER_AGENT, AGENT))
+            .insert_header((HeaderName::from_static("x-webhook-signature"), post.signatures.body_hex))
+            .insert_header((HeaderName::from_static("webhook-id"), &*post.message_id))
+            .insert_header((HeaderName::from_static("webhook-timestamp"), post.signatures.timestamp))
+            .insert_header((HeaderName::from_static("webhook-signature"), post.signatures.standard));
+        let mut response = request.send_body(post.body).await.map_err(|e| Failure::of(&e))?;
+        answer.status = Some(response.status().as_u16());
+        // A stream that has ended is not asked again: awc panics when it is.
+        while let Some(chunk) = response.next().await {
+            let chunk = chunk.map_err(|_| Failure::new(Outcome::Body, "The answer's body broke off."))?;
+            if !answer.take(&chunk) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has come back so far; it outlives an exchange that is cut off.
+#[derive(Default)]
+struct Answer {
+    status: Option<u16>,
+    read: usize,
+    kept: Vec<u8>,
+}
+
+impl Answer {
+    /// Takes a piece of the body; false when no more is wanted.
+    fn take(&mut self, chunk: &[u8]) -> bool {
+        self.read += chunk.len();
+        let room = KEEP_LIMIT - self.kept.len();
+        self.kept.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        self.read < READ_LIMIT
+    }
+
+    /// A status that is a failure by itself outweighs whatever became of the body behind it.
+    fn report(self, failure: Option<Failure>, duration: Duration) -> Report {
+        let failure = match (self.status, failure) {
+            (Some(status), failure) => match Outcome::of_status(status) {
+                Outcome::Ok => failure,
+                bad => Some(Failure::new(bad, format!("The endpoint answered with status {status}."))),
+            },
+            (None, None) => Some(Failure::new(Outcome::Closed, "The endpoint did not answer.")),
+            (None, failure) => failure,
+        };
+        Report {
+            outcome: failure.as_ref().map_or(Outcome::Ok, |f| f.outcome),
+            status: self.status,
+            body: (!self.kept.is_empty()).then(|| readable(&self.kept, KEEP_LIMIT)),
+            error: failure.map(|f| f.message),
+            duration,
+        }
+    }
+}
+
+/// Text that both databases can hold, of at most `limit` bytes: bad UTF-8 replaced, NUL left out.
+fn readable(bytes: &[u8], limit: usize) -> String {
+    let mut text = String::from_utf8_lossy(bytes).replace('\0', "");
+    text.truncate(text.floor_char_boundary(limit));
+    text
+}
+
+struct Failure {
+    outcome: Outcome,
+    message: String,
+}
+
+impl Failure {
+    fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: message.into() }
+    }
+
+    fn timeout(limit: Duration) -> Self {
+        let message = format!("There was no complete answer within {} ms.", limit.as_millis());
+        Self::new(Outcome::Timeout, message)
+    }
+
+    fn of(error: &SendRequestError) -> Self {
+        match error {
+            SendRequestError::Connect(error) => Self::of_connect(error),
+            SendRequestError::Send(_) | SendRequestError::Response(ParseError::Io(_)) => Self::closed(),
+            SendRequestError::Url(_) | SendRequestError::Http(_) | SendRequestError::Custom(..) => {
+                Self::new(Outcome::Unsendable, "No request could be made from the endpoint's settings.")
+            }
+            _ => Self::new(Outcome::Protocol, "The endpoint's answer is not HTTP."),
+        }
+    }
+
+    fn of_connect(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Resolver(error) => error.downcast_ref().map_or_else(Self::closed, Self::of_dial),
+            // The dialer's errors come as above, so what is left of io is the TLS handshake.
+            ConnectError::Io(error) => {
+                let why = error.get_ref().map_or_else(|| error.kind().to_string(), ToString::to_string);
+                let message = format!("No encrypted connection could be made: {why}.");
+                Self::new(Outcome::Tls, readable(message.as_bytes(), ERROR_LIMIT))
+            }
+            _ => Self::closed(),
+        }
+    }
+
+    fn of_dial(error: &DialError) -> Self {
+        match error {
+            DialError::Lookup(_) => Self::new(Outcome::Dns, "The host name could not be resolved."),
+            DialError::Blocked => Self::new(
+                Outcome::Blocked,
+                "The host is in a network that webhooks may not reach; the operator can exempt it in \
+                 webhooks.allowed_networks.",
+            ),
+            DialError::Connect(error) => {
+                Self::new(Outcome::Connect, format!("No connection could be made: {}.", error.kind()))
+            }
+        }
+    }
+
+    fn closed() -> Self {
+        Self::new(Outcome::Closed, "The endpoint closed the connection without an answer.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_text_that_a_database_can_hold() {
+        assert_eq!(readable(b"a\0b\xffc", 100), "ab\u{fffd}c");
+        assert_eq!(readable("äää".as_bytes(), 5), "ää");
+        assert!(readable(&[0xff; 4_096], KEEP_LIMIT).len() <= KEEP_LIMIT);
+    }
+
+    #[test]
+    fn a_bad_status_outweighs_a_broken_body() {
+        let answer = Answer { status: Some(500), ..Answer::default() };
+        let report = answer.report(Some(Failure::timeout(NEVER)), Duration::ZERO);
+        assert_eq!((report.outcome, report.status), (Outcome::Http, Some(500)));
+        let answer = Answer { status: Some(200), ..Answer::default() };
+        let report = answer.report(Some(Failure::timeout(NEVER)), Duration::ZERO);
+        assert_eq!(report.outcome, Outcome::Timeout);
+    }
+
+    #[test]
+    fn reading_stops_at_its_limit() {
+        let mut answer = Answer::default();
+        let chunk = [b'x'; 1_024];
+        assert_eq!((0..100).take_while(|_| answer.take(&chunk)).count(), 63);
+        assert_eq!(answer.kept.len(), KEEP_LIMIT);
+    }
+}

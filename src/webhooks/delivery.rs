@@ -1,0 +1,229 @@
+//! `Delivery`: one event on its way to one endpoint; rows of `webhook_deliveries`, claimed by lease.
+//!
+//! Whoever sends a delivery holds a lease on its row: an owner (a random id of the process) and an end. A lease
+//! that ran out is free for anybody. An outcome counts only while its row still has the owner and the number of
+//! attempts that were claimed (the fence); else somebody else has taken over, and the outcome is dropped.
+
+use crate::domain::{DeliveryId, EndpointId, EventId, Result, Timestamp};
+use crate::storage::schema::{events, webhook_deliveries, webhooks};
+use crate::storage::{Conn, on_conn};
+use diesel::dsl::{exists, sql};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// As text, so that the partial index on pending rows is used: a bound value would hide it from the planner.
+const PENDING: &str = "webhook_deliveries.status = 'pending'";
+
+/// A delivery leased to us.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its row.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub endpoint: EndpointId,
+    /// Attempts that were recorded so far.
+    pub attempts: u32,
+    /// When the lease ends.
+    pub lease_until: Timestamp,
+    /// The `webhook-id`: of the event, the same at every attempt.
+    pub message_id: Arc<str>,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// The event's data: JSON text, sent as it stands.
+    pub data: Arc<str>,
+}
+
+/// What an endpoint asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Whose deliveries.
+    pub endpoint: EndpointId,
+    /// At most so many.
+    pub limit: usize,
+    /// Leased until then.
+    pub lease_until: Timestamp,
+}
+
+/// Leases to `owner` what is due, oldest first. Call it in a transaction.
+pub async fn claim(conn: &mut Conn, owner: &str, wanted: &[Wanted], now: Timestamp) -> Result<Vec<Delivery>> {
+    let mut found = Vec::new();
+    for one in wanted {
+        found.extend(lock_due(conn, one, now).await?.into_iter().map(|row| (*one, row)));
+    }
+    let mut leases: BTreeMap<Timestamp, Vec<DeliveryId>> = BTreeMap::new();
+    for (one, row) in &found {
+        leases.entry(one.lease_until).or_default().push(row.id);
+    }
+    for (until, ids) in leases {
+        lease(conn, owner, &ids, until, now).await?;
+    }
+    let contents = contents(conn, found.iter().map(|(_, row)| row.event_id).collect()).await?;
+    let complete = |(one, row): (Wanted, DueRow)| Some(row.with(one, contents.get(&row.event_id)?));
+    Ok(found.into_iter().filter_map(complete).collect())
+}
+
+#[derive(Clone, Copy, Queryable)]
+struct DueRow {
+    id: DeliveryId,
+    event_id: EventId,
+    attempts: i32,
+}
+
+impl DueRow {
+    fn with(self, wanted: Wanted, content: &Content) -> Delivery {
+        Delivery {
+            id: self.id,
+            endpoint: wanted.endpoint,
+            attempts: self.attempts.unsigned_abs(),
+            lease_until: wanted.lease_until,
+            message_id: Arc::clone(&content.message_id),
+            event: Arc::clone(&content.name),
+            data: Arc::clone(&content.data),
+        }
+    }
+}
+
+/// The due rows of an endpoint that nobody holds, held to the end of the transaction. SQLite has one writer; on
+/// PostgreSQL rows that another process is just claiming are passed over.
+async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
+    use webhook_deliveries as d;
+    let due = d::table
+        .filter(d::webhook_id.eq(wanted.endpoint).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
+        .order((d::due_at, d::id))
+        .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
+        .select((d::id, d::event_id, d::attempts));
+    Ok(match conn {
+        Conn::Postgres(c) => due.for_update().skip_locked().load(&mut **c).await?,
+        Conn::Sqlite(c) => due.load(&mut **c).await?,
+    })
+}
+
+async fn lease(
+    conn: &mut Conn,
+    owner: &str,
+    ids: &[DeliveryId],
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    use webhook_deliveries as d;
+    let rows = d::table.filter(d::id.eq_any(ids));
+    let changes = (d::lease_owner.eq(owner), d::lease_until.eq(until), d::updated_at.eq(now));
+    on_conn!(conn, c => diesel::update(rows).set(changes).execute(c).await)?;
+    Ok(())
+}
+
+struct Content {
+    message_id: Arc<str>,
+    name: Arc<str>,
+    data: Arc<str>,
+}
+
+/// What the events say; an event that goes to many endpoints is kept once.
+async fn contents(conn: &mut Conn, mut ids: Vec<EventId>) -> Result<HashMap<EventId, Content>> {
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = events::table.filter(events::id.eq_any(ids)).select((
+        events::id,
+        events::message_id,
+        events::name,
+        events::data,
+    ));
+    let rows: Vec<(EventId, String, String, String)> = on_conn!(conn, c => query.load(c).await)?;
+    let content = |(id, message_id, name, data): (_, String, String, String)| {
+        (id, Content { message_id: message_id.into(), name: name.into(), data: data.into() })
+    };
+    Ok(rows.into_iter().map(content).collect())
+}
+
+/// When the endpoint's next delivery that is not due yet will be.
+pub async fn next_due(conn: &mut Conn, endpoint: EndpointId, now: Timestamp) -> Result<Option<Timestamp>> {
+    use webhook_deliveries as d;
+    let query = d::table
+        .filter(d::webhook_id.eq(endpoint).and(sql::<Bool>(PENDING)).and(d::due_at.gt(now)))
+        .select(diesel::dsl::min(d::due_at));
+    Ok(on_conn!(conn, c => query.first(c).await)?)
+}
+
+/// All active endpoints, each with whether a delivery of it is due that nobody holds.
+pub async fn survey(conn: &mut Conn, now: Timestamp) -> Result<Vec<(EndpointId, bool)>> {
+    use webhook_deliveries as d;
+    let due = d::table
+        .filter(d::webhook_id.eq(webhooks::id).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::lease_until.is_null().or(d::lease_until.le(now)));
+    let query = webhooks::table.filter(webhooks::is_active.eq(true)).select((webhooks::id, exists(due)));
+    Ok(on_conn!(conn, c => query.load(c).await)?)
+}
+
+/// The state that a row is put in after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    Delivered,
+    Failed,
+    PendingUntil(Timestamp),
+}
+
+impl State {
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::PendingUntil(_) => "pending",
+        }
+    }
+
+    const fn due_at(self) -> Option<Timestamp> {
+        match self {
+            Self::PendingUntil(due) => Some(due),
+            _ => None,
+        }
+    }
+}
+
+/// Counts an attempt of rows that had `attempts` before it and gives their leases back. Returns those that the
+/// fence let through.
+pub(super) async fn settle(
+    conn: &mut Conn,
+    owner: &str,
+    (state, attempts): (State, u32),
+    ids: &[DeliveryId],
+    now: Timestamp,
+) -> Result<Vec<DeliveryId>> {
+    use webhook_deliveries as d;
+    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX - 1);
+    let fenced = d::table
+        .filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(d::attempts.eq(attempts)))
+        .filter(sql::<Bool>(PENDING));
+    let changes = (
+        d::status.eq(state.column()),
+        d::attempts.eq(attempts + 1),
+        state.due_at().map(|due| d::due_at.eq(due)),
+        d::lease_owner.eq(None::<&str>),
+        d::lease_until.eq(None::<Timestamp>),
+        d::updated_at.eq(now),
+    );
+    Ok(on_conn!(conn, c =>
+        diesel::update(fenced).set(changes).returning(d::id).get_results(c).await)?)
+}
+
+/// Hands back every lease of `owner`, so that others need not wait for their end.
+pub async fn release(conn: &mut Conn, owner: &str) -> Result<usize> {
+    use webhook_deliveries as d;
+    let held = d::table.filter(sql::<Bool>(PENDING).and(d::lease_owner.eq(owner)));
+    let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
+    Ok(on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?)
+}
+
+/// Hands back every lease there is. For a SQLite file at start: one process serves it, so all owners are dead.
+pub async fn reclaim(conn: &mut Conn) -> Result<usize> {
+    use webhook_deliveries as d;
+    let held = d::table.filter(sql::<Bool>(PENDING).and(d::lease_owner.is_not_null()));
+    let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
+    Ok(on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?)
+}

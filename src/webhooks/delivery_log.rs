@@ -1,0 +1,122 @@
+//! The log of attempts: a row of `webhook_delivery_logs` for each, written together with the delivery's new
+//! state, many at a time.
+
+use super::delivery::{Delivery, State, settle};
+use super::endpoint::note_triggered;
+use super::outcome::{Outcome, Report, Verdict};
+use crate::domain::{DeliveryId, EndpointId, Result, Timestamp};
+use crate::storage::Conn;
+use crate::storage::schema::webhook_delivery_logs;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An attempt that was made and is to be written down.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Of which delivery.
+    pub delivery: DeliveryId,
+    /// To which endpoint.
+    pub endpoint: EndpointId,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// Attempts that were recorded before this one.
+    pub before: u32,
+    /// How it went.
+    pub report: Report,
+    /// What follows.
+    pub verdict: Verdict,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+impl Attempt {
+    /// The attempt at `delivery` that ended `at`.
+    pub fn of(delivery: &Delivery, report: Report, verdict: Verdict, at: Timestamp) -> Self {
+        Self {
+            delivery: delivery.id,
+            endpoint: delivery.endpoint,
+            event: Arc::clone(&delivery.event),
+            before: delivery.attempts,
+            report,
+            verdict,
+            at,
+        }
+    }
+
+    fn state(&self) -> State {
+        match self.verdict {
+            Verdict::Delivered => State::Delivered,
+            Verdict::Failed => State::Failed,
+            Verdict::Retry(due) => State::PendingUntil(due),
+        }
+    }
+
+    fn row(&self) -> LogRow {
+        LogRow {
+            webhook_id: self.endpoint,
+            delivery_id: self.delivery,
+            event_type: self.event.to_string(),
+            attempt_number: i32::try_from(self.before + 1).unwrap_or(i32::MAX),
+            outcome: self.report.outcome.as_str().to_owned(),
+            response_status: self.report.status.map(i32::from),
+            response_body: self.report.body.clone(),
+            error: self.report.error.clone(),
+            duration_ms: i64::try_from(self.report.duration.as_millis()).unwrap_or(i64::MAX),
+            delivered_at: (self.report.outcome == Outcome::Ok).then_some(self.at),
+            created_at: self.at,
+        }
+    }
+}
+
+/// Writes attempts of deliveries that `owner` holds. Call it in a transaction. Returns, for each, whether it
+/// counted: an attempt whose lease was lost changes nothing.
+pub async fn write(conn: &mut Conn, owner: &str, attempts: &[Attempt], now: Timestamp) -> Result<Vec<bool>> {
+    let mut alike: BTreeMap<(State, u32), Vec<DeliveryId>> = BTreeMap::new();
+    for attempt in attempts {
+        alike.entry((attempt.state(), attempt.before)).or_default().push(attempt.delivery);
+    }
+    let mut settled = BTreeSet::new();
+    for (change, ids) in alike {
+        settled.extend(settle(conn, owner, change, &ids, now).await?);
+    }
+    // Taken out as it is seen: of two attempts at one delivery only one can have counted.
+    let counted: Vec<bool> = attempts.iter().map(|a| settled.remove(&a.delivery)).collect();
+    let rows = attempts.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(a, _)| a);
+    insert(conn, rows.clone().map(Attempt::row).collect()).await?;
+    let called: BTreeSet<EndpointId> = rows.map(|a| a.endpoint).collect();
+    note_triggered(conn, &Vec::from_iter(called), now).await?;
+    Ok(counted)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = webhook_delivery_logs, treat_none_as_default_value = false)]
+struct LogRow {
+    webhook_id: EndpointId,
+    delivery_id: DeliveryId,
+    event_type: String,
+    attempt_number: i32,
+    outcome: String,
+    response_status: Option<i32>,
+    response_body: Option<String>,
+    error: Option<String>,
+    duration_ms: i64,
+    delivered_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+/// All rows in one statement. On SQLite diesel writes that only for its own connection.
+async fn insert(conn: &mut Conn, rows: Vec<LogRow>) -> Result<()> {
+    let statement = diesel::insert_into(webhook_delivery_logs::table);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        Conn::Postgres(c) => RunQueryDsl::execute(statement.values(&rows), &mut **c).await?,
+        Conn::Sqlite(c) => {
+            c.spawn_blocking(move |c| diesel::RunQueryDsl::execute(statement.values(&rows), c)).await?
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! `LedgerActor`: writes what the endpoint actors claim and what became of their attempts, many at a time: while
+//! one transaction runs, whatever comes waits for the next (group commit), so load makes batches and not queues.
+//!
+//! Spoken to by every endpoint actor and attempt of the process, through [`Ledger`]. Mailbox: 1,024; when it is
+//! full the sender waits, nothing is lost. What waits inside is bounded by its senders: an endpoint has one
+//! claim open, and an attempt holds its permit (`webhooks.concurrency`) until it is written. When the database
+//! is away or full, attempts are kept and written later while claims fail at once; so sending stops by itself.
+//! When this actor or the process dies, leases run out and the deliveries are sent again, with their ids.
+
+use super::books::{Books, Claim, Claimed, Entry, Request};
+use super::delivery_log::Attempt;
+use crate::domain::{Code, EndpointId, Error, Result};
+use actix::prelude::*;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const MAILBOX: usize = 1_024;
+
+/// Written in one transaction at most, of each kind.
+const BATCH: usize = 256;
+
+/// Before a transaction that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The front door.
+#[derive(Clone)]
+pub(super) struct Ledger(Addr<LedgerActor>);
+
+impl Ledger {
+    /// Starts the actor on this arbiter.
+    pub(super) fn start(books: Books, on: &ArbiterHandle) -> Self {
+        Self(LedgerActor::start_in_arbiter(on, |ctx| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            LedgerActor {
+                books,
+                claims: Vec::new(),
+                attempts: Vec::new(),
+                closed: false,
+                closing: None,
+                busy: false,
+            }
+        }))
+    }
+
+    /// Leases up to `room` due deliveries of the endpoint.
+    pub(super) async fn claim(&self, endpoint: EndpointId, room: usize, look_ahead: bool) -> Result<Claimed> {
+        self.0.send(Claim { endpoint, room, look_ahead }).await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Writes the attempt; comes back when it is committed, or when it never will be.
+    pub(super) async fn write(&self, attempt: Attempt) {
+        if self.0.send(Write(attempt)).await.is_err() {
+            tracing::error!("an attempt was not written down: the ledger has ended");
+        }
+    }
+
+    /// Takes no more claims, writes what there is, and hands all leases back.
+    pub(super) async fn close(&self) -> Result<()> {
+        self.0.send(Close).await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Whether the actor answers.
+    pub(super) async fn responds(&self) -> bool {
+        self.0.send(Ping).await.is_ok()
+    }
+}
+
+impl Message for Claim {
+    type Result = Result<Claimed>;
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Write(Attempt);
+
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+struct Close;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ping;
+
+struct LedgerActor {
+    books: Books,
+    claims: Vec<Request>,
+    attempts: Vec<Entry>,
+    closed: bool,
+    closing: Option<oneshot::Sender<Result<()>>>,
+    busy: bool,
+}
+
+impl LedgerActor {
+    /// Begins the next transaction, unless one runs or there is nothing to write.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        if self.claims.is_empty() && self.attempts.is_empty() {
+            self.finish(ctx);
+            return;
+        }
+        self.busy = true;
+        let claims = first(&mut self.claims);
+        let attempts = first(&mut self.attempts);
+        let books = self.books.clone();
+        let page = async move { books.write(claims, attempts).await };
+        ctx.spawn(page.into_actor(self).map(|unwritten, actor, ctx| actor.turned(unwritten, ctx)));
+    }
+
+    /// Hands the leases back, if that is what is waited for.
+    fn finish(&mut self, ctx: &mut Context<Self>) {
+        if let Some(tell) = self.closing.take() {
+            let books = self.books.clone();
+            let release = async move { drop(tell.send(books.release().await)) };
+            ctx.spawn(release.into_actor(self));
+        }
+    }
+
+    fn turned(&mut self, mut unwritten: Vec<Entry>, ctx: &mut Context<Self>) {
+        if unwritten.is_empty() {
+            self.busy = false;
+            self.turn(ctx);
+        } else {
+            unwritten.append(&mut self.attempts);
+            self.attempts = unwritten;
+            ctx.run_later(PAUSE, |actor, ctx| {
+                actor.busy = false;
+                actor.turn(ctx);
+            });
+        }
+    }
+}
+
+impl Actor for LedgerActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Claim> for LedgerActor {
+    type Result = ResponseFuture<Result<Claimed>>;
+
+    fn handle(&mut self, claim: Claim, ctx: &mut Self::Context) -> Self::Result {
+        if self.closed {
+            return Box::pin(async { Err(gone()) });
+        }
+        let (tell, told) = oneshot::channel();
+        self.claims.push((claim, tell));
+        self.turn(ctx);
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone())) })
+    }
+}
+
+impl Handler<Write> for LedgerActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Write(attempt): Write, ctx: &mut Self::Context) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.attempts.push((attempt, tell));
+        self.turn(ctx);
+        Box::pin(async move { told.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<Close> for LedgerActor {
+    type Result = ResponseFuture<Result<()>>;
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.closed = true;
+        self.closing = Some(tell);
+        self.turn(ctx);
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone())) })
+    }
+}
+
+impl Handler<Ping> for LedgerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+fn first<T>(waiting: &mut Vec<T>) -> Vec<T> {
+    let later = waiting.split_off(waiting.len().min(BATCH));
+    std::mem::replace(waiting, later)
+}
+
+fn gone() -> Error {
+    Error::new(Code::Unavailable, "Webhooks are shutting down.")
+}
