@@ -126,6 +126,26 @@ macro_rules! on_conn_locking {
 }
 pub(crate) use on_conn_locking;
 
+/// As [`on_conn_locking!`], for work that several processes share: rows that another holds are passed over
+/// (`SKIP LOCKED`) instead of waited for.
+macro_rules! on_conn_skipping_locked {
+    ($conn:expr, $query:expr, |$q:ident, $c:ident| $body:expr) => {
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                let $c = &mut **object;
+                let $q = $query.for_no_key_update().skip_locked();
+                $body
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let $c = &mut **object;
+                let $q = $query;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on_conn_skipping_locked;
+
 impl Db {
     /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
     pub fn open(options: DbOptions) -> Result<Self> {

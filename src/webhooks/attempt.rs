@@ -4,7 +4,6 @@ use super::client::{Client, Post};
 use super::delivery::Delivery;
 use super::delivery_log::Attempt;
 use super::endpoint::Endpoint;
-use super::endpoint_actor::Ticket;
 use super::endpoints::Works;
 use super::outcome::{Outcome, Report, Verdict};
 use super::signing::Signer;
@@ -13,6 +12,7 @@ use awc::http::Uri;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// An attempt is begun only while its lease covers the endpoint's time and this much for the commit.
 const COMMIT_MARGIN: Duration = Duration::from_secs(3);
@@ -63,8 +63,9 @@ pub(super) struct Job {
     pub(super) delivery: Delivery,
 }
 
-/// Makes the attempt, unless its lease ran out while it waited; then the row is claimed again by and by.
-pub(super) async fn make(job: Job, ticket: Ticket) {
+/// Makes the attempt, unless its lease ran out while it waited; then the row is claimed again by and by, and
+/// `tell` is dropped.
+pub(super) async fn make(job: Job, tell: oneshot::Sender<Verdict>) {
     // Closed only when the process ends.
     let Ok(_permit) = job.works.permits.acquire().await else { return };
     let now = job.works.clock.now();
@@ -81,7 +82,7 @@ pub(super) async fn make(job: Job, ticket: Ticket) {
         outcome = report.outcome.as_str(), duration_ms = report.duration.as_millis(), "webhook attempt"
     );
     // The lane is free again; the permit is held until the attempt is written down.
-    ticket.hand_in(verdict);
+    let _ = tell.send(verdict);
     job.works.ledger.write(Attempt::of(&job.delivery, report, verdict, ended)).await;
 }
 

@@ -6,7 +6,7 @@
 
 use crate::domain::{DeliveryId, EndpointId, EventId, Result, Timestamp};
 use crate::storage::schema::{events, webhook_deliveries, webhooks};
-use crate::storage::{Conn, on_conn};
+use crate::storage::{Conn, on_conn, on_conn_skipping_locked};
 use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -96,10 +96,7 @@ async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Ve
         .order((d::due_at, d::id))
         .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
         .select((d::id, d::event_id, d::attempts));
-    Ok(match conn {
-        Conn::Postgres(c) => due.for_update().skip_locked().load(&mut **c).await?,
-        Conn::Sqlite(c) => due.load(&mut **c).await?,
-    })
+    Ok(on_conn_skipping_locked!(conn, due, |q, c| q.load(c).await)?)
 }
 
 async fn lease(

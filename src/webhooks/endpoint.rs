@@ -5,7 +5,7 @@ use super::signing::{Signer, encode_secret};
 use crate::domain::error::FieldErrors;
 use crate::domain::{Code, EndpointId, Error, EventFilter, Result, Secret, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
-use crate::storage::{Conn, Violation, on_conn};
+use crate::storage::{Conn, Violation, on_conn, on_conn_skipping_locked};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use rand::TryRng;
@@ -168,10 +168,7 @@ pub(super) async fn note_triggered(conn: &mut Conn, ids: &[EndpointId], now: Tim
         .filter(webhooks::last_triggered_at.is_null().or(webhooks::last_triggered_at.lt(a_second_ago)))
         .order(webhooks::id)
         .select(webhooks::id);
-    let stale: Vec<EndpointId> = match conn {
-        Conn::Postgres(c) => stale.for_no_key_update().skip_locked().load(&mut **c).await?,
-        Conn::Sqlite(c) => stale.load(&mut **c).await?,
-    };
+    let stale: Vec<EndpointId> = on_conn_skipping_locked!(conn, stale, |q, c| q.load(c).await)?;
     if !stale.is_empty() {
         let rows = webhooks::table.filter(webhooks::id.eq_any(stale));
         let change = webhooks::last_triggered_at.eq(now);

@@ -1,9 +1,8 @@
 //! `EndpointActor`: one for each active endpoint; claims what is due, sends it, sleeps until there is more.
 //!
-//! Spoken to by the registry (`domain::Wake`) and by its own attempts. Mailbox: 16 for wakes; a full one already
-//! holds a wake, so another may be dropped. Its attempts' ends come past that bound, at most one a lane. It owns
-//! no truth: what it holds is leased rows, and when it dies they are claimed again. It is not supervised: it ends
-//! when its endpoint is gone or inactive, and the registry makes a new one on demand.
+//! Spoken to by the registry (`domain::Wake`). Mailbox: 16; a full one already holds a wake, so another may be
+//! dropped. It owns no truth: what it holds is leased rows, and when it dies they are claimed again. It is not
+//! supervised: it ends when its endpoint is gone or inactive, and the registry makes a new one on demand.
 
 use super::attempt::{self, Job};
 use super::books::Claimed;
@@ -17,6 +16,7 @@ use crate::domain::{EndpointId, Result, Timestamp, Wake};
 use actix::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// After so long without a request the client goes, and its connections with it.
 const CLIENT_IDLE: Duration = Duration::from_secs(10);
@@ -91,10 +91,22 @@ impl EndpointActor {
                 client: self.client(ctx),
                 delivery,
             };
+            let (tell, told) = oneshot::channel();
             // Not one of the context's futures: it would poll all of them whenever one can go on, and an attempt
             // is written down even when this actor ends.
-            actix::spawn(attempt::make(job, Ticket(Some(ctx.address()))));
+            actix::spawn(attempt::make(job, tell));
+            ctx.spawn(told.into_actor(self).map(|verdict, actor, ctx| actor.finished(verdict.ok(), ctx)));
         }
+    }
+
+    /// An attempt is over, with this verdict, or without one when it was not made.
+    fn finished(&mut self, verdict: Option<Verdict>, ctx: &mut Context<Self>) {
+        let retry_at = match verdict {
+            Some(Verdict::Retry(at)) => Some(at),
+            _ => None,
+        };
+        self.queue.finished(verdict == Some(Verdict::Delivered), retry_at);
+        self.advance(ctx);
     }
 
     fn client(&mut self, ctx: &mut Context<Self>) -> Client {
@@ -158,44 +170,6 @@ impl Handler<Wake> for EndpointActor {
         self.queue.tick(self.works.clock.now());
         self.queue.wake();
         self.advance(ctx);
-    }
-}
-
-/// An attempt is over: with this verdict, or without one when it was not made.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Finished(Option<Verdict>);
-
-impl Handler<Finished> for EndpointActor {
-    type Result = ();
-
-    fn handle(&mut self, Finished(verdict): Finished, ctx: &mut Self::Context) {
-        let retry_at = match verdict {
-            Some(Verdict::Retry(at)) => Some(at),
-            _ => None,
-        };
-        self.queue.finished(verdict == Some(Verdict::Delivered), retry_at);
-        self.advance(ctx);
-    }
-}
-
-/// A lane in use. It is given back when this is dropped, however the attempt ends.
-pub(super) struct Ticket(Option<Addr<EndpointActor>>);
-
-impl Ticket {
-    /// Gives the lane back, with the verdict on its delivery.
-    pub(super) fn hand_in(mut self, verdict: Verdict) {
-        if let Some(actor) = self.0.take() {
-            actor.do_send(Finished(Some(verdict)));
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if let Some(actor) = self.0.take() {
-            actor.do_send(Finished(None));
-        }
     }
 }
 
