@@ -14,7 +14,7 @@ use crate::domain::{Code, Error, Result};
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
-use awc::http::header::{CONTENT_TYPE, HeaderName, USER_AGENT};
+use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, USER_AGENT};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ipnet::IpNet;
@@ -129,12 +129,16 @@ impl Client {
             .insert_header((HeaderName::from_static("webhook-signature"), post.signatures.standard));
         let mut response = request.send_body(post.body).await.map_err(|e| Failure::of(&e))?;
         answer.status = Some(response.status().as_u16());
+        let promised = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
         // A stream that has ended is not asked again: awc panics when it is.
         while let Some(chunk) = response.next().await {
-            let chunk = chunk.map_err(|_| Failure::new(Outcome::Body, "The answer's body broke off."))?;
-            if !answer.take(&chunk) {
-                break;
+            if !answer.take(&chunk.map_err(|_| Failure::broken_body())?) {
+                return Ok(());
             }
+        }
+        // To awc a connection that ends early is an end like any other.
+        if promised.is_some_and(|length: usize| answer.read < length) {
+            return Err(Failure::broken_body());
         }
         Ok(())
     }
@@ -235,6 +239,10 @@ impl Failure {
                 Self::new(Outcome::Connect, format!("No connection could be made: {}.", error.kind()))
             }
         }
+    }
+
+    fn broken_body() -> Self {
+        Self::new(Outcome::Body, "The answer's body broke off.")
     }
 
     fn closed() -> Self {

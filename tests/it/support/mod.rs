@@ -4,6 +4,7 @@
 pub(crate) mod db;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod receiver;
 
 pub(crate) use db::TestDb;
 pub(crate) use program::Program;

@@ -1,0 +1,251 @@
+//! `World`: a sender with a database, a clock and a registry, as `app` would wire it.
+
+use crate::support::TestDb;
+use actix::prelude::*;
+use bellwire::config;
+use bellwire::domain::{
+    ChannelName, Clock, EndpointId, EventName, Secret, TenantId, Timestamp, Wake, WakeEndpoints,
+};
+use bellwire::storage::Db;
+use bellwire::storage::outbox::{self, NewEvent};
+use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs};
+use bellwire::telemetry::Metrics;
+use bellwire::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
+use bellwire::webhooks::{Endpoints, SweepActor};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long a test waits for rows to become what they have to.
+const LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The registry's part for endpoints: it keeps their recipients and makes a new actor when one has ended.
+struct Registry<F> {
+    factory: F,
+    endpoints: HashMap<EndpointId, Recipient<Wake>>,
+}
+
+impl<F: Fn(EndpointId) -> Recipient<Wake> + Unpin + 'static> Actor for Registry<F> {
+    type Context = Context<Self>;
+}
+
+impl<F: Fn(EndpointId) -> Recipient<Wake> + Unpin + 'static> Handler<WakeEndpoints> for Registry<F> {
+    type Result = ();
+
+    fn handle(&mut self, WakeEndpoints(ids): WakeEndpoints, _: &mut Self::Context) {
+        for id in ids {
+            match self.endpoints.get(&id).filter(|r| r.connected()) {
+                Some(recipient) => drop(recipient.try_send(Wake)),
+                None => drop(self.endpoints.insert(id, (self.factory)(id))),
+            }
+        }
+    }
+}
+
+/// One process' sender.
+pub(super) struct Sender {
+    pub(super) db: Db,
+    pub(super) endpoints: Endpoints,
+    pub(super) metrics: Metrics,
+    pub(super) registry: Recipient<WakeEndpoints>,
+}
+
+impl Sender {
+    pub(super) async fn start(db: Db, clock: Clock, config: &config::Webhooks) -> Self {
+        Self::start_on(Arbiter::current(), db, clock, config).await
+    }
+
+    /// With the sender's actors on a thread that a test can end.
+    pub(super) async fn start_on(
+        arbiter: ArbiterHandle,
+        db: Db,
+        clock: Clock,
+        config: &config::Webhooks,
+    ) -> Self {
+        let metrics = Metrics::new().unwrap();
+        let started = Endpoints::start(db.clone(), clock, config, metrics.clone(), vec![arbiter]).await;
+        let endpoints = started.unwrap();
+        let registry = Registry { factory: endpoints.factory(), endpoints: HashMap::new() }.start();
+        Self { db, endpoints, metrics, registry: registry.recipient() }
+    }
+
+    /// Tells the registry of endpoints, as a commit would.
+    pub(super) fn wake(&self, ids: &[EndpointId]) {
+        self.registry.do_send(WakeEndpoints(ids.to_vec()));
+    }
+
+    pub(super) fn attempts(&self, outcome: &str) -> u64 {
+        self.metrics.webhook_attempts.with_label_values(&[outcome]).get()
+    }
+}
+
+pub(super) struct World {
+    pub(super) db: TestDb,
+    pub(super) clock: Clock,
+    pub(super) config: config::Webhooks,
+    pub(super) tenant: TenantId,
+    pub(super) sender: Sender,
+}
+
+/// What a test wants to know of a row of `webhook_deliveries`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub(super) struct Row {
+    pub(super) status: String,
+    pub(super) attempts: i32,
+    pub(super) due_at: Timestamp,
+    pub(super) lease_owner: Option<String>,
+}
+
+/// What a test wants to know of a row of `webhook_delivery_logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub(super) struct Log {
+    pub(super) attempt: i32,
+    pub(super) outcome: String,
+    pub(super) status: Option<i32>,
+    pub(super) body: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) delivered_at: Option<Timestamp>,
+}
+
+impl World {
+    /// A sender that may reach loopback, with a clock that stands.
+    pub(super) async fn new(db: TestDb) -> Self {
+        Self::with(db, Clock::fixed(start()), loopback()).await
+    }
+
+    pub(super) async fn with(db: TestDb, clock: Clock, config: config::Webhooks) -> Self {
+        let tenant = create_tenant(&db).await;
+        let sender = Sender::start(db.open_another(), clock.clone(), &config).await;
+        Self { db, clock, config, tenant, sender }
+    }
+
+    /// Another process' sender on the same database.
+    pub(super) async fn another_sender(&self) -> Sender {
+        Sender::start(self.db.open_another(), self.clock.clone(), &self.config).await
+    }
+
+    /// A sweep, for tests in which nobody is told of what is due.
+    pub(super) fn sweep(&self) -> Addr<SweepActor> {
+        SweepActor::new(self.db.clone(), self.clock.clone(), &self.config, self.sender.registry.clone())
+            .start()
+    }
+
+    /// An endpoint for every event, with a second to answer.
+    pub(super) async fn endpoint(&self, url: &str) -> Endpoint {
+        self.endpoint_with(url, |_| ()).await
+    }
+
+    pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
+        let mut new = NewEndpoint::parse(EndpointDraft {
+            tenant_id: self.tenant,
+            name: None,
+            url: url.to_owned(),
+            events: vec!["*".to_owned()],
+            secret: Some(Secret::new(SECRET)),
+        })
+        .unwrap();
+        new.timeout = Duration::from_secs(1);
+        change(&mut new);
+        let now = self.clock.now();
+        self.db.transaction(async |conn| endpoint::create(conn, new.clone(), now).await).await.unwrap()
+    }
+
+    /// Commits an event with this data and tells nobody. Returns its message id.
+    pub(super) async fn commit(&self, data: &str) -> String {
+        commit(&self.db, self.tenant, &self.clock, data).await
+    }
+
+    /// Commits an event and tells the registry.
+    pub(super) async fn publish(&self, endpoint: &Endpoint, data: &str) -> String {
+        let message_id = self.commit(data).await;
+        self.sender.wake(&[endpoint.id]);
+        message_id
+    }
+
+    /// The delivery rows, oldest first.
+    pub(super) async fn rows(&self) -> Vec<Row> {
+        use webhook_deliveries as d;
+        let query = d::table.order(d::id).select((d::status, d::attempts, d::due_at, d::lease_owner));
+        let mut conn = self.db.read().await.unwrap();
+        on_conn!(&mut conn, c => query.load(c).await).unwrap()
+    }
+
+    /// The delivery rows once they are as they have to be.
+    pub(super) async fn rows_when(&self, good: impl Fn(&[Row]) -> bool) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let seen = async {
+            loop {
+                rows = self.rows().await;
+                if good(&rows) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, seen).await.is_ok();
+        assert!(in_time, "not in time: {rows:?}");
+        rows
+    }
+
+    /// The one delivery's row, once so many attempts are written.
+    pub(super) async fn row_after(&self, attempts: i32) -> Row {
+        let rows = self.rows_when(|rows| rows.len() == 1 && rows[0].attempts == attempts).await;
+        rows.into_iter().next().unwrap()
+    }
+
+    /// The log, oldest first.
+    pub(super) async fn log(&self) -> Vec<Log> {
+        use webhook_delivery_logs as l;
+        let columns =
+            (l::attempt_number, l::outcome, l::response_status, l::response_body, l::error, l::delivered_at);
+        let query = l::table.order(l::id).select(columns);
+        let mut conn = self.db.read().await.unwrap();
+        on_conn!(&mut conn, c => query.load(c).await).unwrap()
+    }
+}
+
+/// Waits for something that has to become true.
+pub(super) async fn until(good: impl Fn() -> bool) {
+    let seen = async {
+        while !good() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, seen).await.expect("it becomes true in time");
+}
+
+/// The time at which clocks that stand begin.
+pub(super) fn start() -> Timestamp {
+    Timestamp::parse_rfc3339("2026-03-01T12:00:00Z").unwrap()
+}
+
+/// Loopback exempt; a sweep that a test can wait for.
+pub(super) fn loopback() -> config::Webhooks {
+    let allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    config::Webhooks { allowed_networks, sweep_ms: 20, ..config::Webhooks::default() }
+}
+
+pub(super) async fn create_tenant(db: &Db) -> TenantId {
+    let values = (tenants::name.eq("Shop"), tenants::created_at.eq(start()), tenants::updated_at.eq(start()));
+    let insert = async |conn: &mut bellwire::storage::Conn| {
+        let statement = diesel::insert_into(tenants::table).values(values).returning(tenants::id);
+        Ok(on_conn!(conn, c => statement.get_result::<i64>(c).await)?)
+    };
+    TenantId(db.transaction(insert).await.unwrap())
+}
+
+pub(super) async fn commit(db: &Db, tenant: TenantId, clock: &Clock, data: &str) -> String {
+    let new = NewEvent {
+        tenant_id: tenant,
+        name: EventName::new("product:updated"),
+        channel: ChannelName::parse(&format!("private-tenant.{tenant}")).unwrap(),
+        data: data.to_owned(),
+        except: None,
+    };
+    let now = clock.now();
+    let write = async |conn: &mut bellwire::storage::Conn| outbox::write(conn, vec![new.clone()], now).await;
+    db.transaction(write).await.unwrap().events[0].message_id.to_string()
+}
