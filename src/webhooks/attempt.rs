@@ -77,13 +77,21 @@ pub(super) async fn make(job: Job, tell: oneshot::Sender<Verdict>) {
     let ended = job.works.clock.now();
     let (attempt, backoff) = (job.delivery.attempts + 1, job.target.endpoint.backoff);
     let verdict = Verdict::on(report.outcome, attempt, backoff, ended, rand::random());
-    tracing::debug!(
-        webhook.id = %job.delivery.endpoint, delivery.id = %job.delivery.id, attempt,
-        outcome = report.outcome.as_str(), duration_ms = report.duration.as_millis(), "webhook attempt"
-    );
+    note(&job.delivery, &report, verdict);
     // The lane is free again; the permit is held until the attempt is written down.
     let _ = tell.send(verdict);
     job.works.ledger.write(Attempt::of(&job.delivery, report, verdict, ended)).await;
+}
+
+/// The table is the log of attempts; the process' own log tells what an operator may have to act on.
+fn note(delivery: &Delivery, report: &Report, verdict: Verdict) {
+    let (webhook, id, outcome) = (delivery.endpoint, delivery.id, report.outcome.as_str());
+    if verdict == Verdict::Failed {
+        tracing::warn!(webhook.id = %webhook, delivery.id = %id, outcome, "webhook delivery given up");
+    } else {
+        let duration_ms = report.duration.as_millis();
+        tracing::debug!(webhook.id = %webhook, delivery.id = %id, outcome, duration_ms, "webhook attempt");
+    }
 }
 
 async fn send(job: &Job, now: Timestamp) -> Report {
