@@ -10,6 +10,9 @@
 mod support;
 
 mod architecture;
+mod auth;
+mod catalog;
 mod cli;
+mod orders;
 mod storage;
 mod webhooks;

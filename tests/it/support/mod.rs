@@ -5,6 +5,10 @@ pub(crate) mod db;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
+pub(crate) mod shop;
+pub(crate) mod wait;
 
 pub(crate) use db::TestDb;
 pub(crate) use program::Program;
+pub(crate) use shop::{Shop, opening_time};
+pub(crate) use wait::until;
