@@ -13,6 +13,8 @@ mod architecture;
 mod auth;
 mod catalog;
 mod cli;
+mod idempotency;
 mod orders;
+mod rest;
 mod storage;
 mod webhooks;

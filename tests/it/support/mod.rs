@@ -5,6 +5,7 @@ pub(crate) mod db;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
+pub(crate) mod rest;
 pub(crate) mod shop;
 pub(crate) mod wait;
 
