@@ -16,5 +16,6 @@ mod cli;
 mod idempotency;
 mod orders;
 mod rest;
+mod statements;
 mod storage;
 mod webhooks;

@@ -1,0 +1,108 @@
+//! How many statements a change costs: what a request asks of the database is written down here, so that a
+//! needless one is noticed.
+
+use crate::support::{Shop, TestDb};
+use bellwire::catalog::product::{self, ProductChanges, ProductFilter};
+use bellwire::catalog::{category, order};
+use bellwire::domain::{Fields, ProductId};
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// Statements by the address of their database, as tests may share a process.
+static STATEMENTS: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
+
+/// Writes down what one connection is asked.
+struct Listener {
+    url: String,
+}
+
+impl Instrumentation for Listener {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.url),
+            InstrumentationEvent::StartQuery { query, .. } => {
+                let statement = in_brief(&query.to_string());
+                // Of a new connection, whenever the pool wants one.
+                if statement != "PRAGMA" {
+                    let mut all = STATEMENTS.lock().unwrap();
+                    all.get_or_insert_default().entry(self.url.clone()).or_default().push(statement);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `SELECT products`: what is done, and to which table.
+fn in_brief(sql: &str) -> String {
+    let sql = sql.replace(['`', '"'], " ");
+    let mut words = sql.split_whitespace();
+    let verb = words.next().unwrap_or_default().to_owned();
+    let table = match verb.as_str() {
+        "SELECT" | "DELETE" => words.skip_while(|word| *word != "FROM").nth(1),
+        "INSERT" => words.nth(1),
+        "UPDATE" => words.next(),
+        _ => None,
+    };
+    format!("{verb} {}", table.unwrap_or_default()).trim().to_owned()
+}
+
+/// A shop whose statements are written down.
+async fn observed() -> (TestDb, Shop) {
+    // Those that another test opens meanwhile are written down under their own address.
+    set_default_instrumentation(|| Some(Box::new(Listener { url: String::new() }))).unwrap();
+    let db = TestDb::sqlite().await;
+    let shop = Shop::open(&db).await;
+    (db, shop)
+}
+
+/// What `work` asks of the database.
+async fn statements<T>(db: &TestDb, work: impl Future<Output = T>) -> Vec<String> {
+    let path = db.sqlite_path().unwrap();
+    let take = || STATEMENTS.lock().unwrap().as_mut().and_then(|all| all.remove(path)).unwrap_or_default();
+    take();
+    work.await;
+    take()
+}
+
+async fn patch(shop: &Shop, id: ProductId, body: Value) {
+    let changes = ProductChanges::parse(Fields::of(body).unwrap()).unwrap();
+    shop.change(async |conn, unit| product::update(conn, unit, id, changes).await).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_change_of_a_product_asks_for_nothing_twice() {
+    let (db, shop) = observed().await;
+    let id = shop.product(5).await.product.id;
+    let renamed = statements(&db, patch(&shop, id, json!({"name": "Green tea"}))).await;
+    let expected =
+        ["BEGIN", "SELECT products", "UPDATE products", "SELECT webhooks", "INSERT events", "COMMIT"];
+    assert_eq!(renamed, expected);
+    let same = statements(&db, patch(&shop, id, json!({"name": "Green tea"}))).await;
+    assert_eq!(same, ["BEGIN", "SELECT products", "COMMIT"]);
+}
+
+#[actix_rt::test]
+async fn a_list_of_any_length_is_two_or_three_statements() {
+    let (db, shop) = observed().await;
+    let new = category::NewCategory::parse(Fields::of(json!({"name": "Tea"})).unwrap()).unwrap();
+    let shelf = shop.change(async |conn, unit| category::create(conn, unit, &new).await).await.unwrap();
+    for _ in 0..20 {
+        let product = shop.product_of(json!({"stock": 5, "category_id": shelf.category.id})).await.product.id;
+        shop.order(json!({"items": [{"product_id": product, "quantity": 1}]})).await.unwrap();
+    }
+    let (filter, page) = ProductFilter::parse("per_page=10").unwrap();
+    let products = statements(&db, async {
+        let mut conn = db.read().await.unwrap();
+        product::list(&mut conn, shop.tenant, &filter, &page).await.unwrap()
+    });
+    assert_eq!(products.await, ["SELECT products", "SELECT products", "SELECT categories"]);
+    let (filter, page) = order::OrderFilter::parse("per_page=100").unwrap();
+    let orders = statements(&db, async {
+        let mut conn = db.read().await.unwrap();
+        order::list(&mut conn, shop.tenant, &filter, &page).await.unwrap()
+    });
+    assert_eq!(orders.await, ["SELECT orders", "SELECT order_items"]);
+}
