@@ -26,6 +26,7 @@ pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod realtime;
 pub mod domain;
 pub mod http;
 pub mod storage;

@@ -23,5 +23,5 @@ pub use ids::{
     AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, SocketId, TenantId, TokenId,
     UserId,
 };
-pub use nudge::{Committed, Wake, WakeEndpoints};
+pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
 pub use secret::Secret;

@@ -23,3 +23,8 @@ pub struct WakeEndpoints(pub Vec<EndpointId>);
 #[derive(Debug, Clone, Copy, actix::Message)]
 #[rtype(result = "()")]
 pub struct Wake;
+
+/// "Are you there?", from the watchdog and from `/ready`. Whoever answers is alive.
+#[derive(Debug, Clone, Copy, actix::Message)]
+#[rtype(result = "()")]
+pub struct Probe;

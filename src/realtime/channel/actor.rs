@@ -1,0 +1,175 @@
+//! `ChannelActor`: one channel of one app. Owns its roster and presence; encodes each publication once.
+//!
+//! The registry alone speaks to it, and sends joins and leaves past the mailbox's bound: each is one per
+//! subscription, so the sessions' own limits bound them, and a lost leave would leave a ghost. Publications
+//! keep to the bound; a full channel makes the publisher wait (events of rows) or answers 503 (HTTP API).
+//! It is not restarted: when it dies, its next subscriber gets a new one.
+
+use super::presence::{Joined, Member, Presence};
+use super::roster::{Broadcast, Roster};
+use crate::domain::{ChannelKind, ChannelName, EventId, SocketId};
+use crate::realtime::frame::{Frame, Publication, ToSession};
+use crate::realtime::link::Link;
+use crate::realtime::protocol::pusher;
+use crate::telemetry::Metrics;
+use actix::prelude::*;
+use std::sync::Arc;
+
+/// Publications that may wait.
+const MAILBOX: usize = 1_024;
+
+/// A session subscribes.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// The session.
+    pub link: Arc<Link>,
+    /// Who it is, in a presence channel.
+    pub member: Option<Member>,
+    /// How many subscribes the registry has sent this channel, this one included.
+    pub count: u64,
+}
+
+/// A session leaves.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Unsubscribe(pub SocketId);
+
+/// Say this to the subscribers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Publish(pub Arc<Publication>);
+
+/// Called when the last subscriber has left, with the subscribes seen so far: if the registry has sent no
+/// more than that, none is on its way and the channel can go.
+pub type OnVacated = Box<dyn Fn(u64) + Send>;
+
+/// One channel.
+pub struct ChannelActor {
+    name: ChannelName,
+    roster: Roster,
+    presence: Option<Presence>,
+    presence_limit: usize,
+    seen: u64,
+    last_row: EventId,
+    on_vacated: OnVacated,
+    metrics: Arc<Metrics>,
+}
+
+impl ChannelActor {
+    /// An empty channel.
+    pub fn new(name: ChannelName, presence_limit: usize, on_vacated: OnVacated, metrics: Arc<Metrics>) -> Self {
+        let presence = (name.kind() == ChannelKind::Presence).then(Presence::default);
+        let (roster, last_row) = (Roster::default(), EventId(0));
+        Self { name, roster, presence, presence_limit, seen: 0, last_row, on_vacated, metrics }
+    }
+
+    fn welcome(&self, link: &Link) {
+        let data = match &self.presence {
+            Some(presence) => pusher::presence_data(presence.members()),
+            None => "{}".to_owned(),
+        };
+        // One that cannot take its welcome is over its budget or gone; the next broadcast finds that out.
+        let _ = link.deliver(&Frame::answer(pusher::subscription_succeeded(&self.name, &data)));
+    }
+
+    fn admit(&mut self, link: &Link, member: Option<&Member>) -> bool {
+        let (Some(presence), Some(member)) = (&mut self.presence, member) else { return true };
+        match presence.join(link.socket, member, self.presence_limit) {
+            Joined::First => {
+                let text = pusher::member_added(&self.name, &member.user_id, &member.user_info);
+                self.say(&Frame::answer(text), Some(link.socket));
+                true
+            }
+            Joined::Again => true,
+            Joined::Full => {
+                let message = format!("The channel has {} members, which is its limit.", self.presence_limit);
+                let text = pusher::subscription_error(self.name.as_str(), "LimitReached", &message, 403);
+                let _ = link.send(ToSession::Refused(self.name.clone(), Frame::answer(text)));
+                false
+            }
+        }
+    }
+
+    fn say(&mut self, frame: &Arc<Frame>, except: Option<SocketId>) {
+        let outcome = self.roster.broadcast(frame, except);
+        self.account(&outcome);
+        for socket in outcome.slow.iter().chain(&outcome.gone) {
+            self.drop_subscriber(*socket);
+        }
+    }
+
+    fn account(&self, outcome: &Broadcast) {
+        self.metrics.messages_out.inc_by(outcome.delivered as u64);
+        for socket in &outcome.slow {
+            tracing::warn!(channel = %self.name, %socket, "cut off a slow consumer");
+            self.metrics.refused.with_label_values(&["slow_consumer"]).inc();
+        }
+    }
+
+    fn drop_subscriber(&mut self, socket: SocketId) {
+        if !self.roster.remove(socket) {
+            return;
+        }
+        self.metrics.subscriptions.dec();
+        if let Some(member) = self.presence.as_mut().and_then(|p| p.leave(socket)) {
+            let text = pusher::member_removed(&self.name, &member.user_id);
+            self.say(&Frame::answer(text), None);
+        }
+        if self.roster.is_empty() {
+            (self.on_vacated)(self.seen);
+        }
+    }
+}
+
+impl Actor for ChannelActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.metrics.channels.inc();
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.metrics.channels.dec();
+    }
+}
+
+impl Handler<Subscribe> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Subscribe, _: &mut Self::Context) {
+        self.seen = message.count;
+        if self.admit(&message.link, message.member.as_ref()) {
+            if self.roster.add(message.link.clone()) {
+                self.metrics.subscriptions.inc();
+            }
+            self.welcome(&message.link);
+        } else if self.roster.is_empty() {
+            (self.on_vacated)(self.seen);
+        }
+    }
+}
+
+impl Handler<Unsubscribe> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Unsubscribe, _: &mut Self::Context) {
+        self.drop_subscriber(message.0);
+    }
+}
+
+impl Handler<Publish> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, Publish(publication): Publish, _: &mut Self::Context) {
+        if let Some(row) = publication.row {
+            if row <= self.last_row {
+                return;
+            }
+            self.last_row = row;
+        }
+        let text = pusher::event(&self.name, &publication.name, &publication.data);
+        self.say(&Arc::new(Frame { text, published: Some(publication.at) }), publication.except);
+    }
+}

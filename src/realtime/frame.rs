@@ -1,0 +1,71 @@
+//! What travels to sessions: `Publication` (to a channel) and `Frame` (from it, encoded once for all).
+
+use crate::domain::{EventId, SocketId};
+use bytestring::ByteString;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Something to say on a channel.
+#[derive(Debug)]
+pub struct Publication {
+    /// The event's name as clients see it.
+    pub name: Arc<str>,
+    /// The event's data as text; clients parse it as JSON when it is JSON.
+    pub data: Arc<str>,
+    /// The connection that is not told.
+    pub except: Option<SocketId>,
+    /// The event's row, if it comes from one: a channel passes each row on once.
+    pub row: Option<EventId>,
+    /// When it was published, for the latency metric.
+    pub at: Instant,
+}
+
+/// A text message, encoded, shared by all who get it.
+#[derive(Debug)]
+pub struct Frame {
+    /// The payload of the WebSocket message.
+    pub text: ByteString,
+    /// When what it carries was published; `None` for the hub's own answers.
+    pub published: Option<Instant>,
+}
+
+impl Frame {
+    /// An answer of the hub itself.
+    pub fn answer(text: ByteString) -> Arc<Self> {
+        Arc::new(Self { text, published: None })
+    }
+}
+
+/// What reaches a session's mailbox.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "()")]
+pub enum ToSession {
+    /// Write this to the client.
+    Frame(Arc<Frame>),
+    /// A channel took the subscription back (its presence is full); the frame tells the client why.
+    Refused(crate::domain::ChannelName, Arc<Frame>),
+    /// The client was silent for long: ask whether it is there.
+    Ping,
+    /// End the connection.
+    End(Ending),
+}
+
+/// Why a connection ends: a WebSocket close code and a reason for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// RFC 6455 code, or a Pusher code: 40xx stay away, 41xx come back in a second, 42xx come back now.
+    pub code: u16,
+    /// At most 123 bytes.
+    pub reason: &'static str,
+}
+
+impl Ending {
+    /// No credential in time, a wrong one, or one that was revoked.
+    pub const UNAUTHENTICATED: Self = Self { code: 4009, reason: "Connection is unauthorized" };
+    /// The server stops; the client is to reconnect (elsewhere, or here when it is back).
+    pub const DRAINING: Self = Self { code: 4200, reason: "Server is restarting; reconnect" };
+    /// A ping was not answered.
+    pub const NO_PONG: Self = Self { code: 4201, reason: "Pong reply not received in time" };
+    /// More is waiting for the client than it may leave waiting.
+    pub const SLOW: Self = Self { code: 4100, reason: "Client reads too slowly" };
+}

@@ -1,0 +1,3 @@
+//! Codecs: bytes to frames and back. They know no actor and keep no state.
+
+pub mod pusher;

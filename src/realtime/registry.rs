@@ -1,0 +1,326 @@
+//! `RegistryActor`: the switchboard. Knows which channels and endpoints exist, makes them on demand, and
+//! routes: joins and leaves of sessions, publications of back ends, and the events of the outbox.
+//!
+//! Its mailbox is bounded; when it is full, sessions and back ends wait (`send().await`), which slows only
+//! those who ask, and nudges are dropped: the look at the rows once a second makes up for them. It runs under
+//! `actix::Supervisor`; the watchdog ends the process if it stops answering, because a panic leaves an actor
+//! dead in silence.
+
+use super::channel::actor::{Publish, Subscribe, Unsubscribe};
+use super::channel::{ChannelActor, Member};
+use super::frame::Publication;
+use super::link::Link;
+use super::relay::{Relay, Step};
+use crate::domain::{
+    AppId, ChannelName, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake, WakeEndpoints,
+};
+use crate::storage::{Db, outbox};
+use crate::telemetry::Metrics;
+use actix::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages that may wait.
+const MAILBOX: usize = 8_192;
+/// Events of one read of the outbox.
+const PAGE: i64 = 500;
+/// The reconciler: how often the rows are looked at although no nudge came.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon an event that met a full channel is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// A channel of an app: the same name in two apps is two channels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChannelKey {
+    /// Whose channel.
+    pub app: AppId,
+    /// Its name.
+    pub name: ChannelName,
+}
+
+/// A session subscribes to a channel, which answers the client itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Join {
+    /// Which channel.
+    pub key: ChannelKey,
+    /// The session.
+    pub link: Arc<Link>,
+    /// Who it is, in a presence channel.
+    pub member: Option<Member>,
+}
+
+/// A session leaves channels.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave {
+    /// The session.
+    pub socket: SocketId,
+    /// Which channels.
+    pub keys: Vec<ChannelKey>,
+}
+
+/// A back end publishes on channels of its app. The answer names those that were full and did not take it.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ChannelName>")]
+pub struct PublishTo {
+    /// Whose channels.
+    pub app: AppId,
+    /// Which channels.
+    pub channels: Vec<ChannelName>,
+    /// What to say.
+    pub publication: Arc<Publication>,
+}
+
+/// From a channel: its last subscriber has left, and it has seen so many subscribes.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Vacated {
+    key: ChannelKey,
+    seen: u64,
+}
+
+/// Makes the actor of an endpoint.
+pub type EndpointFactory = Box<dyn Fn(EndpointId) -> Recipient<Wake> + Send>;
+
+/// What the registry is made of.
+pub struct Parts {
+    /// The apps whose channels get the events of the outbox.
+    pub apps: Vec<AppId>,
+    /// Where the outbox is.
+    pub db: Db,
+    /// Everything up to here was routed, or has no one to be routed to.
+    pub cursor: EventId,
+    /// Members of a presence channel.
+    pub presence_members: usize,
+    /// Threads for channels; a channel's name decides which.
+    pub arbiters: Vec<ArbiterHandle>,
+    /// Makes endpoints' actors.
+    pub endpoints: EndpointFactory,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The switchboard.
+pub struct RegistryActor {
+    parts: Parts,
+    relay: Relay,
+    channels: HashMap<ChannelKey, Channel>,
+    endpoints: HashMap<EndpointId, Recipient<Wake>>,
+}
+
+struct Channel {
+    addr: Addr<ChannelActor>,
+    subscribes: u64,
+}
+
+impl RegistryActor {
+    /// A registry without channels.
+    pub fn new(parts: Parts) -> Self {
+        let relay = Relay::new(parts.cursor);
+        Self { parts, relay, channels: HashMap::new(), endpoints: HashMap::new() }
+    }
+
+    fn open_channel(&self, key: &ChannelKey, registry: Addr<Self>) -> Addr<ChannelActor> {
+        let (name, vacant) = (key.name.clone(), key.clone());
+        let (limit, metrics) = (self.parts.presence_members, self.parts.metrics.clone());
+        // Past the bound: one for each time a channel empties, and a lost one would keep the channel for ever.
+        let on_vacated = Box::new(move |seen| registry.do_send(Vacated { key: vacant.clone(), seen }));
+        let make = move |_: &mut Context<ChannelActor>| ChannelActor::new(name, limit, on_vacated, metrics);
+        match self.arbiter_of(key) {
+            Some(arbiter) => ChannelActor::start_in_arbiter(arbiter, make),
+            None => ChannelActor::create(make),
+        }
+    }
+
+    fn arbiter_of(&self, key: &ChannelKey) -> Option<&ArbiterHandle> {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        let arbiters = &self.parts.arbiters;
+        let at = usize::try_from(hash).unwrap_or_default().checked_rem(arbiters.len())?;
+        arbiters.get(at)
+    }
+
+    fn step(&mut self, step: &Step<'_>, ctx: &mut Context<Self>) {
+        match step {
+            Step::Rest => {}
+            Step::Route(events) => self.route_all(events, ctx),
+            Step::Read => self.read(ctx),
+        }
+    }
+
+    fn read(&self, ctx: &mut Context<Self>) {
+        let (db, cursor) = (self.parts.db.clone(), self.relay.cursor());
+        let rows = async move { outbox::read_after(&mut db.read().await?, cursor, PAGE).await };
+        ctx.spawn(rows.into_actor(self).map(|rows, actor, ctx| match rows {
+            Ok(events) => {
+                let full = i64::try_from(events.len()) == Ok(PAGE);
+                let fresh = actor.relay.arrived(&events, full).to_vec();
+                actor.route_all(&fresh, ctx);
+                let next = actor.relay.settled();
+                actor.step(&next, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the outbox could not be read; it will be tried again");
+                actor.relay.failed();
+            }
+        }));
+    }
+
+    fn route_all(&mut self, events: &[Event], ctx: &mut Context<Self>) {
+        for event in events {
+            if !self.route(event) {
+                // Rows are truth: nothing is dropped. This event and what follows it wait for the channel.
+                self.relay.step_back(event.id);
+                ctx.run_later(TRY_AGAIN, |actor, ctx| {
+                    let step = actor.relay.look();
+                    actor.step(&step, ctx);
+                });
+                return;
+            }
+            self.parts.metrics.events.inc();
+        }
+    }
+
+    /// Gives the event to its channel in every app; false if one of them was full. The others may see it
+    /// again then, and pass each row on only once.
+    fn route(&self, event: &Event) -> bool {
+        let publication = Arc::new(Publication {
+            name: event.name.as_str().into(),
+            data: event.data.clone(),
+            except: event.except,
+            row: Some(event.id),
+            at: Instant::now(),
+        });
+        self.parts.apps.iter().all(|app| {
+            let key = ChannelKey { app: app.clone(), name: event.channel.clone() };
+            self.publish(&key, &publication)
+        })
+    }
+
+    /// False if the channel is there and full.
+    fn publish(&self, key: &ChannelKey, publication: &Arc<Publication>) -> bool {
+        let Some(channel) = self.channels.get(key) else { return true };
+        let full = matches!(
+            channel.addr.try_send(Publish(publication.clone())),
+            Err(actix::prelude::SendError::Full(_))
+        );
+        if full {
+            self.parts.metrics.mailbox_full.with_label_values(&["channel"]).inc();
+        }
+        !full
+    }
+
+    fn wake(&mut self, endpoint: EndpointId) {
+        if let Some(recipient) = self.endpoints.get(&endpoint) {
+            match recipient.try_send(Wake) {
+                // A full mailbox holds a wake already.
+                Ok(()) | Err(actix::prelude::SendError::Full(_)) => return,
+                Err(actix::prelude::SendError::Closed(_)) => {}
+            }
+        }
+        let recipient = (self.parts.endpoints)(endpoint);
+        let _ = recipient.try_send(Wake);
+        self.endpoints.insert(endpoint, recipient);
+    }
+}
+
+impl Actor for RegistryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(LOOK_EVERY, |actor, ctx| {
+            let step = actor.relay.look();
+            actor.step(&step, ctx);
+        });
+    }
+}
+
+impl Supervised for RegistryActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // A read that was under way went with the old context.
+        self.relay.failed();
+    }
+}
+
+impl Handler<Join> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
+        if !self.channels.get(&join.key).is_some_and(|c| c.addr.connected()) {
+            let addr = self.open_channel(&join.key, ctx.address());
+            self.channels.insert(join.key.clone(), Channel { addr, subscribes: 0 });
+        }
+        if let Some(channel) = self.channels.get_mut(&join.key) {
+            channel.subscribes += 1;
+            let (link, member, count) = (join.link, join.member, channel.subscribes);
+            channel.addr.do_send(Subscribe { link, member, count });
+        }
+    }
+}
+
+impl Handler<Leave> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, leave: Leave, _: &mut Self::Context) {
+        for key in leave.keys {
+            if let Some(channel) = self.channels.get(&key) {
+                channel.addr.do_send(Unsubscribe(leave.socket));
+            }
+        }
+    }
+}
+
+impl Handler<Vacated> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, vacated: Vacated, _: &mut Self::Context) {
+        // A subscribe that is on its way keeps the channel; it will report again when that one has left.
+        if self.channels.get(&vacated.key).is_some_and(|c| c.subscribes == vacated.seen) {
+            self.channels.remove(&vacated.key);
+        }
+    }
+}
+
+impl Handler<PublishTo> for RegistryActor {
+    type Result = MessageResult<PublishTo>;
+
+    fn handle(&mut self, message: PublishTo, _: &mut Self::Context) -> Self::Result {
+        let PublishTo { app, mut channels, publication } = message;
+        channels.retain(|name| {
+            let key = ChannelKey { app: app.clone(), name: name.clone() };
+            !self.publish(&key, &publication)
+        });
+        MessageResult(channels)
+    }
+}
+
+impl Handler<Committed> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        let step = self.relay.nudged(&committed.events);
+        self.step(&step, ctx);
+        for endpoint in committed.endpoints {
+            self.wake(endpoint);
+        }
+    }
+}
+
+impl Handler<WakeEndpoints> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: WakeEndpoints, _: &mut Self::Context) {
+        for endpoint in message.0 {
+            self.wake(endpoint);
+        }
+    }
+}
+
+impl Handler<Probe> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {}
+}

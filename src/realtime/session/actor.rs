@@ -1,0 +1,257 @@
+//! `SessionActor`: the shell of a session: WebSocket messages in, effects out. The only file that names
+//! actix-web-actors, so that it can be replaced in a day.
+//!
+//! Its mailbox is bounded by `limits.queue_messages` and, through its [`Link`], by `limits.queue_bytes`; a
+//! session that is full is a slow consumer and is cut off by whoever found it full. actix polls it as the body
+//! of a response, and not at all while 32 KiB stand unsent: whatever must happen then is done from outside, by
+//! the sentinel and by [`Link::cut`]. Each client message is dealt with before the next is read.
+
+use super::doorkeeper::Principal;
+use super::fragments::{Fault, Fragments};
+use super::guard::{FrameWatch, Guard};
+use super::machine::{Effect, Limits, Machine};
+use crate::config::App;
+use crate::domain::{ChannelName, SocketId};
+use crate::realtime::channel::Member;
+use crate::realtime::frame::{Ending, ToSession};
+use crate::realtime::hub::Hub;
+use crate::realtime::link::Link;
+use crate::realtime::protocol::pusher;
+use crate::realtime::registry::{ChannelKey, Join};
+use actix::prelude::*;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws;
+use bytestring::ByteString;
+use std::cell::Cell;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Mailbox slots beside those for frames: pings, ends, refusals.
+const SPARE_SLOTS: usize = 8;
+
+/// How a connection begins.
+pub enum Opening {
+    /// With an app, and a user if a token came along.
+    Accepted(Arc<App>, Option<Principal>),
+    /// Only to be told why not: browsers cannot read the status of a refused upgrade, but do read close codes.
+    Refused(Ending),
+}
+
+/// Upgrades a request to a WebSocket and starts its session. `descriptor` is the connection's socket.
+pub fn open(
+    hub: &Arc<Hub>,
+    opening: Opening,
+    descriptor: Option<RawFd>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> actix_web::Result<HttpResponse> {
+    let limits = &hub.limits;
+    let tripped = Rc::new(Cell::new(false));
+    let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
+    let guarded = Guard::new(payload, watch, tripped.clone());
+    let codec = actix_http::ws::Codec::new().max_size(limits.message_bytes);
+    let actor = SessionActor::new(hub, opening, descriptor, tripped);
+    ws::WsResponseBuilder::new(actor, request, guarded).codec(codec).start()
+}
+
+/// One client's connection.
+struct SessionActor {
+    hub: Arc<Hub>,
+    link: Arc<Link>,
+    /// `None` when the connection is only told why not.
+    accepted: Option<Accepted>,
+    refusal: Ending,
+    fragments: Fragments,
+    tripped: Rc<Cell<bool>>,
+}
+
+struct Accepted {
+    machine: Machine,
+    app: Arc<App>,
+}
+
+impl SessionActor {
+    fn new(hub: &Arc<Hub>, opening: Opening, descriptor: Option<RawFd>, tripped: Rc<Cell<bool>>) -> Self {
+        let socket = SocketId::from_bits(rand::random());
+        let (accepted, refusal, token) = match opening {
+            Opening::Accepted(app, principal) => {
+                let token = principal.as_ref().map(|p| p.token);
+                let limits = Limits {
+                    subscriptions: hub.limits.subscriptions_per_connection,
+                    activity_timeout: hub.limits.activity_timeout_seconds,
+                };
+                let machine = Machine::new(socket, app.clone(), principal, hub.doorkeeper.clone(), limits);
+                (Some(Accepted { machine, app }), Ending::DRAINING, token)
+            }
+            Opening::Refused(ending) => (None, ending, None),
+        };
+        let now = hub.table.clock().seconds();
+        let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
+        let fragments = Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments);
+        Self { hub: hub.clone(), link, accepted, refusal, fragments, tripped }
+    }
+
+    fn now(&self) -> u32 {
+        self.hub.table.clock().seconds()
+    }
+
+    fn text(&mut self, text: &str, ctx: &mut ws::WebsocketContext<Self>) {
+        self.hub.metrics.messages_in.inc();
+        if let Some(accepted) = &mut self.accepted {
+            for effect in accepted.machine.text(text) {
+                self.carry_out(effect, ctx);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, ctx: &mut ws::WebsocketContext<Self>) {
+        match effect {
+            Effect::Send(text) => ctx.text(text),
+            Effect::Authenticated => self.link.authenticate(),
+            Effect::End(ending) => self.end(ending, ctx),
+            Effect::Join(channel, member) => self.join(channel, member, ctx),
+            Effect::Leave(channel) => {
+                if let Some(accepted) = &self.accepted {
+                    self.hub.leave(&accepted.app.id, self.link.socket, vec![channel]);
+                }
+            }
+        }
+    }
+
+    fn join(&self, name: ChannelName, member: Option<Member>, ctx: &mut ws::WebsocketContext<Self>) {
+        let Some(accepted) = &self.accepted else { return };
+        let key = ChannelKey { app: accepted.app.id.clone(), name };
+        let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member });
+        // Waiting here is the answer to a client that subscribes faster than the registry takes it.
+        ctx.wait(async move { hub.join(join).await }.into_actor(self).map(|joined, session, ctx| {
+            if !joined {
+                session.end(Ending { code: 4100, reason: "The hub is not available" }, ctx);
+            }
+        }));
+    }
+
+    fn end(&self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
+        self.link.ending(self.now());
+        close(ctx, ws::CloseCode::from(ending.code), ending.reason);
+    }
+
+    fn fault(&mut self, fault: Fault, ctx: &mut ws::WebsocketContext<Self>) {
+        match fault {
+            Fault::OutOfPlace => close(ctx, ws::CloseCode::Protocol, "Fragment out of place"),
+            Fault::TooBig => self.too_big(ctx),
+        }
+    }
+
+    fn too_big(&self, ctx: &mut ws::WebsocketContext<Self>) {
+        self.hub.metrics.refused.with_label_values(&["message_too_big"]).inc();
+        close(ctx, ws::CloseCode::Size, "Message too big");
+    }
+
+    fn continuation(&mut self, item: actix_http::ws::Item, ctx: &mut ws::WebsocketContext<Self>) {
+        use actix_http::ws::Item;
+        let joined = match item {
+            Item::FirstText(bytes) => self.fragments.first(true, &bytes).map(|()| None),
+            Item::FirstBinary(bytes) => self.fragments.first(false, &bytes).map(|()| None),
+            Item::Continue(bytes) => self.fragments.more(&bytes).map(|()| None),
+            Item::Last(bytes) => self.fragments.last(&bytes).map(Some),
+        };
+        match joined {
+            Ok(None) => {}
+            Ok(Some((true, bytes))) => match ByteString::try_from(bytes.freeze()) {
+                Ok(text) => self.text(&text, ctx),
+                Err(_) => close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8"),
+            },
+            Ok(Some((false, _))) => no_binary(ctx),
+            Err(fault) => self.fault(fault, ctx),
+        }
+    }
+}
+
+fn close(ctx: &mut ws::WebsocketContext<SessionActor>, code: ws::CloseCode, reason: &str) {
+    ctx.close(Some(ws::CloseReason { code, description: Some(reason.to_owned()) }));
+    ctx.stop();
+}
+
+fn no_binary(ctx: &mut ws::WebsocketContext<SessionActor>) {
+    close(ctx, ws::CloseCode::Unsupported, "Binary messages are not supported; send JSON text");
+}
+
+impl Actor for SessionActor {
+    type Context = ws::WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.hub.limits.queue_messages + SPARE_SLOTS);
+        let Some(accepted) = &self.accepted else { return self.end(self.refusal, ctx) };
+        if !self.hub.table.enter(&self.link, self.hub.capacity) {
+            return self.end(Ending { code: 4100, reason: "Over capacity" }, ctx);
+        }
+        self.hub.metrics.connections.inc();
+        ctx.text(accepted.machine.established());
+        self.link.attach(ctx.address().recipient());
+    }
+}
+
+/// The one goodbye: however a session ends (closed, cut, panicked), it leaves its channels here.
+impl Drop for SessionActor {
+    fn drop(&mut self) {
+        self.link.release();
+        if self.hub.table.leave(self.link.socket) {
+            self.hub.metrics.connections.dec();
+        }
+        if let Some(accepted) = &mut self.accepted {
+            let channels = accepted.machine.take_channels();
+            self.hub.leave(&accepted.app.id, self.link.socket, channels);
+        }
+    }
+}
+
+impl Handler<ToSession> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ToSession, ctx: &mut Self::Context) {
+        match message {
+            ToSession::Frame(frame) => {
+                self.link.taken(frame.text.len(), self.now());
+                if let Some(published) = frame.published {
+                    self.hub.metrics.publish_to_write.observe(published.elapsed().as_secs_f64());
+                }
+                ctx.text(frame.text.clone());
+            }
+            ToSession::Refused(channel, frame) => {
+                if let Some(accepted) = &mut self.accepted {
+                    accepted.machine.refused(&channel);
+                }
+                ctx.text(frame.text.clone());
+            }
+            ToSession::Ping => ctx.text(pusher::ping()),
+            ToSession::End(ending) => self.end(ending, ctx),
+        }
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for SessionActor {
+    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Self::Context) {
+        self.link.heard(self.now());
+        match message {
+            Ok(ws::Message::Text(text)) => self.text(&text, ctx),
+            Ok(ws::Message::Binary(_)) => no_binary(ctx),
+            Ok(ws::Message::Continuation(item)) => self.continuation(item, ctx),
+            Ok(ws::Message::Ping(bytes)) => ctx.pong(&bytes),
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Err(ws::ProtocolError::Overflow) => self.too_big(ctx),
+            Err(_) if self.tripped.get() => self.too_big(ctx),
+            // The library reports text that is not UTF-8 as an IO error; a real one has no reader left.
+            Err(ws::ProtocolError::Io(_)) => close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8"),
+            Err(_) => close(ctx, ws::CloseCode::Protocol, "Not a valid WebSocket frame"),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
