@@ -47,6 +47,11 @@ impl SessionTable {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a drain has begun.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// The open sessions at this moment.
     pub fn snapshot(&self) -> Vec<Arc<Link>> {
         self.lock().values().cloned().collect()

@@ -1,0 +1,120 @@
+//! `GET /app/{key}`: the upgrade to a Pusher WebSocket.
+//!
+//! What a browser must be told it is told by a close code after the upgrade (it cannot read the status of a
+//! refused one); what protects the server is refused before it.
+
+use crate::auth::Tokens;
+use crate::config::Config;
+use crate::domain::{Code, Error, Result};
+use crate::http::client_address::client_address;
+use crate::http::origin;
+use crate::realtime::Hub;
+use crate::realtime::frame::Ending;
+use crate::realtime::session::{Opening, Principal, open};
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, ORIGIN, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+/// The descriptor of a connection's socket, noted when it was accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor(pub RawFd);
+
+/// Versions of the protocol that are spoken: 5 and 6 differ from 7 only in what they lack.
+const PROTOCOLS: std::ops::RangeInclusive<u32> = 5..=7;
+
+/// The query of a connect; other parameters (`client`, `version`, `flash`) tell nothing that is needed.
+#[derive(Deserialize)]
+struct Query {
+    protocol: Option<String>,
+    token: Option<String>,
+}
+
+/// Adds the route.
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.route("/app/{key}", web::get().to(connect));
+}
+
+async fn connect(
+    request: HttpRequest,
+    key: web::Path<String>,
+    hub: web::Data<Hub>,
+    tokens: web::Data<Tokens>,
+    config: web::Data<Config>,
+    payload: web::Payload,
+) -> actix_web::Result<HttpResponse> {
+    let address = client_address(&request, &config.server.trusted_proxies);
+    if let Err(wait) = hub.connects.admit(address, Instant::now()) {
+        hub.metrics.refused.with_label_values(&["rate_limited"]).inc();
+        let mut response = Error::new(Code::TooMany, "Too many connections from this address.").into_response();
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        return Ok(response);
+    }
+    if hub.table.len() >= hub.capacity || hub.table.is_closed() {
+        hub.metrics.refused.with_label_values(&["over_capacity"]).inc();
+        return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").into_response());
+    }
+    let opening = judge(&request, &key, &hub, &tokens).await.unwrap_or_else(|ending| {
+        hub.metrics.refused.with_label_values(&["refused"]).inc();
+        Opening::Refused(ending)
+    });
+    let descriptor = request.conn_data::<Descriptor>().map(|d| d.0);
+    open(&hub.into_inner(), opening, descriptor, &request, payload)
+}
+
+async fn judge(
+    request: &HttpRequest,
+    key: &str,
+    hub: &Hub,
+    tokens: &Tokens,
+) -> std::result::Result<Opening, Ending> {
+    let app = hub.app_by_key(key).ok_or(Ending { code: 4001, reason: "There is no app with this key" })?;
+    let query = web::Query::<Query>::from_query(request.query_string())
+        .map_err(|_| Ending { code: 4006, reason: "The query cannot be read" })?
+        .into_inner();
+    check_protocol(query.protocol.as_deref())?;
+    let from = request.headers().get(ORIGIN).map(|v| v.to_str().unwrap_or_default());
+    if !origin::is_allowed(&app.allowed_origins, from) {
+        return Err(Ending { code: 4009, reason: "This origin may not connect to the app" });
+    }
+    let principal = match query.token.or_else(|| bearer(request)) {
+        Some(token) => Some(principal(tokens, &token).await.map_err(|e| ending(&e))?),
+        None => None,
+    };
+    Ok(Opening::Accepted(app.clone(), principal))
+}
+
+fn check_protocol(given: Option<&str>) -> std::result::Result<(), Ending> {
+    let given = given.ok_or(Ending { code: 4008, reason: "The query needs protocol=7" })?;
+    let version: u32 =
+        given.parse().map_err(|_| Ending { code: 4006, reason: "protocol must be a number" })?;
+    if PROTOCOLS.contains(&version) {
+        Ok(())
+    } else {
+        Err(Ending { code: 4007, reason: "This protocol version is not supported; use 7" })
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<String> {
+    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+async fn principal(tokens: &Tokens, token: &str) -> Result<Principal> {
+    let identity = tokens.authenticate(token).await?;
+    Ok(Principal {
+        token: identity.token_id,
+        user: identity.user_id,
+        tenant: identity.tenant_id,
+        name: identity.name,
+    })
+}
+
+fn ending(error: &Error) -> Ending {
+    match error.code() {
+        Code::Unauthenticated => Ending { code: 4009, reason: "The token is not valid" },
+        code => Ending { code: code.close_code(), reason: "The server cannot check the token just now" },
+    }
+}
