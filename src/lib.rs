@@ -22,13 +22,18 @@
 //! `realtime::channel` → `realtime::session` → socket; and from the registry → `webhooks::endpoint_actor` →
 //! `signing`, `client` → `delivery_log`.
 
-pub mod auth;
-pub mod catalog;
-pub mod cli;
-pub mod config;
-pub mod realtime;
 pub mod domain;
-pub mod http;
+
+pub mod config;
 pub mod storage;
 pub mod telemetry;
+
+pub mod auth;
+pub mod catalog;
+pub mod realtime;
 pub mod webhooks;
+
+pub mod http;
+
+pub mod app;
+pub mod cli;

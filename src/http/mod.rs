@@ -3,9 +3,11 @@
 //! [`configure`] is the list of every route, a line a group. `app` lays [`middleware::observe`] around it and
 //! puts a [`State`] into the app's data.
 
+pub mod client_address;
 pub mod extract;
 pub mod idempotent;
 pub mod middleware;
+pub mod origin;
 pub mod respond;
 pub mod routes;
 pub mod state;
@@ -19,5 +21,9 @@ pub fn configure(app: &mut web::ServiceConfig) {
     app.configure(respond::configure)
         .configure(routes::products::configure)
         .configure(routes::categories::configure)
-        .configure(routes::orders::configure);
+        .configure(routes::orders::configure)
+        .configure(routes::health::configure)
+        .configure(routes::socket::configure)
+        .configure(routes::pusher_api::configure)
+        .configure(routes::broadcasting::configure);
 }

@@ -1,13 +1,13 @@
 //! `SweepActor`: looks at the rows once every `webhooks.sweep_ms` for deliveries that are due and that nobody
 //! holds, and for endpoints that nobody was told of (made by the command line), and tells the registry.
 //!
-//! Nobody speaks to it. It is what makes a lost nudge a delay: of a crash between commit and nudge, of a lease
+//! Only the watchdog speaks to it. It is what makes a lost nudge a delay: of a crash between commit and nudge, of a lease
 //! that ran out, of a database that was away. When the registry's mailbox is full the next round tells it.
 //! Under a `Supervisor` it starts afresh.
 
 use super::delivery;
 use crate::config;
-use crate::domain::{Clock, EndpointId, Result, WakeEndpoints};
+use crate::domain::{Clock, EndpointId, Probe, Result, WakeEndpoints};
 use crate::storage::Db;
 use actix::prelude::*;
 use std::collections::BTreeSet;
@@ -74,3 +74,9 @@ impl Actor for SweepActor {
 }
 
 impl Supervised for SweepActor {}
+
+impl Handler<Probe> for SweepActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {}
+}

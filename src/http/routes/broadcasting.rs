@@ -4,8 +4,9 @@
 use crate::auth::{Identity, Tokens, channel_policy, channel_signature};
 use crate::config::App;
 use crate::domain::{ChannelKind, ChannelName, Code, Error, Result, SocketId};
+use crate::http::extract;
 use crate::realtime::Hub;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +60,8 @@ async fn authorize(
 }
 
 async fn identify(request: &HttpRequest, tokens: &Tokens) -> Result<Identity> {
-    let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let missing = || Error::new(Code::Unauthenticated, "Send the token as Authorization: Bearer.");
-    tokens.authenticate(token.ok_or_else(missing)?.1.trim()).await
+    tokens.authenticate(extract::bearer(request.headers()).ok_or_else(missing)?).await
 }
 
 fn read(request: &HttpRequest, body: &[u8]) -> Result<Ask> {

@@ -1,5 +1,9 @@
 //! The routes, a file a resource: each reads the request, calls its room and answers, and decides nothing.
 
+pub mod broadcasting;
 pub mod categories;
+pub mod health;
 pub mod orders;
 pub mod products;
+pub mod pusher_api;
+pub mod socket;

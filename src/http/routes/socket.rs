@@ -7,12 +7,12 @@ use crate::auth::Tokens;
 use crate::config::Config;
 use crate::domain::{Code, Error, Result};
 use crate::http::client_address::client_address;
-use crate::http::origin;
+use crate::http::{extract, origin};
 use crate::realtime::Hub;
 use crate::realtime::frame::Ending;
 use crate::realtime::session::{Opening, Principal, open};
-use actix_web::http::header::{AUTHORIZATION, HeaderValue, ORIGIN, RETRY_AFTER};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{HeaderValue, ORIGIN, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Deserialize;
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -47,13 +47,13 @@ async fn connect(
     let address = client_address(&request, &config.server.trusted_proxies);
     if let Err(wait) = hub.connects.admit(address, Instant::now()) {
         hub.metrics.refused.with_label_values(&["rate_limited"]).inc();
-        let mut response = Error::new(Code::TooMany, "Too many connections from this address.").into_response();
+        let mut response = Error::new(Code::TooMany, "Too many connections from this address.").error_response();
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         return Ok(response);
     }
     if hub.table.len() >= hub.capacity || hub.table.is_closed() {
         hub.metrics.refused.with_label_values(&["over_capacity"]).inc();
-        return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").into_response());
+        return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").error_response());
     }
     let opening = judge(&request, &key, &hub, &tokens).await.unwrap_or_else(|ending| {
         hub.metrics.refused.with_label_values(&["refused"]).inc();
@@ -78,7 +78,7 @@ async fn judge(
     if !origin::is_allowed(&app.allowed_origins, from) {
         return Err(Ending { code: 4009, reason: "This origin may not connect to the app" });
     }
-    let principal = match query.token.or_else(|| bearer(request)) {
+    let principal = match query.token.or_else(|| extract::bearer(request.headers()).map(str::to_owned)) {
         Some(token) => Some(principal(tokens, &token).await.map_err(|e| ending(&e))?),
         None => None,
     };
@@ -94,12 +94,6 @@ fn check_protocol(given: Option<&str>) -> std::result::Result<(), Ending> {
     } else {
         Err(Ending { code: 4007, reason: "This protocol version is not supported; use 7" })
     }
-}
-
-fn bearer(request: &HttpRequest) -> Option<String> {
-    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 async fn principal(tokens: &Tokens, token: &str) -> Result<Principal> {

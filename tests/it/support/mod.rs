@@ -2,11 +2,13 @@
 
 #[macro_use]
 pub(crate) mod db;
+pub(crate) mod hub;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod rest;
 pub(crate) mod shop;
+pub(crate) mod socket;
 pub(crate) mod wait;
 
 pub(crate) use db::TestDb;

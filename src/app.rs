@@ -1,0 +1,287 @@
+//! The composition root: builds every part from the configuration, hands each what it needs, runs, and drains.
+//! The only file that knows who stands behind each `Recipient`.
+
+use crate::auth::{Tokens, channel_policy, channel_signature};
+use crate::config::{self, Config};
+use crate::domain::{AppId, ChannelName, Clock, Code, Error, Probe, Result, SocketId};
+use crate::http;
+use crate::http::routes::health::Started;
+use crate::http::routes::socket::Descriptor;
+use crate::realtime::connect_limit::ConnectLimit;
+use crate::realtime::frame::{Ending, ToSession};
+use crate::realtime::link::Deadlines;
+use crate::realtime::registry::Parts;
+use crate::realtime::sentinel::SentinelActor;
+use crate::realtime::session::{Doorkeeper, Principal};
+use crate::realtime::{Hub, RegistryActor, SessionTable};
+use crate::storage::{Db, DbOptions, migrate, outbox};
+use crate::telemetry::{Metrics, watchdog};
+use actix::prelude::*;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App as WebApp, HttpServer, web};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Descriptors kept for everything that is no client: databases, webhooks, files.
+const SPARE_DESCRIPTORS: u64 = 500;
+/// Connections of one worker at which accepting would pause; we refuse before that.
+const WORKER_CONNECTIONS: usize = 25_600;
+/// How long a jammed or vanished peer may hold data unacknowledged before the kernel drops it: the net under
+/// [`crate::realtime::link::Link::cut`].
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// Bytes that the kernel takes of us beyond what the peer has room for.
+const UNSENT_BYTES: u32 = 131_072;
+/// How long a closed connection may linger for its peer's goodbye.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// A process that is ready to serve.
+pub struct App {
+    address: SocketAddr,
+    server: Server,
+    hub: Arc<Hub>,
+    patience: Duration,
+    /// Threads of the actors; they end with the process.
+    _arbiters: Vec<Arbiter>,
+}
+
+impl App {
+    /// Builds the parts bottom-up, migrates the database, and binds. Call it inside an actix system.
+    pub async fn build(config: Config) -> Result<Self> {
+        if config.apps.is_empty() {
+            return Err(Error::new(
+                Code::Invalid,
+                "There is no app to connect to. Run `bellwire app create` and put what it prints into config.toml.",
+            ));
+        }
+        let config = Arc::new(config);
+        let clock = Clock::System;
+        let db = open_database(&config.database)?;
+        migrate::run(&db).await?;
+        let metrics = Arc::new(
+            Metrics::new().map_err(|e| Error::new(Code::Internal, "The metrics clash.").because(e))?,
+        );
+        let tokens = Tokens::new(db.clone(), clock.clone(), &config.auth);
+        let table = SessionTable::default();
+        let arbiter = Arbiter::new();
+        let registry = start_registry(&config, &db, &metrics, &arbiter).await?;
+        let sentinel = start_sentinel(&config, &table, &tokens, &metrics, &arbiter);
+        let hub = Arc::new(Hub {
+            apps: config.apps.iter().cloned().map(Arc::new).collect(),
+            limits: config.limits.clone(),
+            capacity: capacity(&config),
+            table,
+            connects: ConnectLimit::new(config.limits.connections_per_ip_per_minute),
+            doorkeeper: Arc::new(AuthRoom),
+            metrics,
+            registry: registry.clone(),
+        });
+        watch(&config, vec![("registry", registry.recipient()), ("sentinel", sentinel.recipient())])?;
+        let patience = Duration::from_secs(config.server.shutdown_timeout_seconds);
+        let (server, address) = bind(Doors { config, clock, db, tokens, hub: hub.clone() })?;
+        Ok(Self { address, server, hub, patience, _arbiters: vec![arbiter] })
+    }
+
+    /// Where it listens; with port 0 in the configuration, the port that was free.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves, then drains: no new connections, paced goodbyes, requests and
+    /// deliveries in flight finished, all within `server.shutdown_timeout_seconds`.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let handle = self.server.handle();
+        let serving = actix_web::rt::spawn(self.server);
+        shutdown.await;
+        let deadline = Instant::now() + self.patience;
+        tracing::info!(connections = self.hub.table.len(), "draining");
+        self.hub.table.close();
+        say_goodbye(&self.hub, self.patience).await;
+        stop_server(&handle, deadline).await;
+        serving
+            .await
+            .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?
+            .map_err(|e| Error::new(Code::Internal, "The server failed.").because(e))
+    }
+}
+
+/// What the routes are given.
+struct Doors {
+    config: Arc<Config>,
+    clock: Clock,
+    db: Db,
+    tokens: Tokens,
+    hub: Arc<Hub>,
+}
+
+fn bind(doors: Doors) -> Result<(Server, SocketAddr)> {
+    let (address, workers) = (doors.config.server.bind.clone(), workers(&doors.config));
+    let started = Started(Instant::now());
+    let doors_patience = (doors.config.server.shutdown_timeout_seconds / 3).max(1);
+    let server = HttpServer::new(move || {
+        WebApp::new()
+            .app_data(web::Data::from(doors.config.clone()))
+            .app_data(web::Data::new(doors.clock.clone()))
+            .app_data(web::Data::new(doors.db.clone()))
+            .app_data(web::Data::new(doors.tokens.clone()))
+            .app_data(web::Data::from(doors.hub.clone()))
+            .app_data(web::Data::new(started))
+            .configure(http::configure)
+    })
+    .workers(workers)
+    .backlog(4_096)
+    .client_disconnect_timeout(LINGER)
+    .h1_allow_half_closed(false)
+    .disable_signals()
+    .shutdown_timeout(doors_patience)
+    .on_connect(|io, data| {
+        if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
+            prepare(stream);
+            data.insert(Descriptor(stream.as_raw_fd()));
+        }
+    })
+    .bind(&address)
+    .map_err(|e| Error::new(Code::Invalid, format!("Cannot listen on {address} ([server] bind).")).because(e))?;
+    let bound = server.addrs().first().copied();
+    let bound = bound.ok_or_else(|| Error::new(Code::Internal, "The server has no address."))?;
+    Ok((server.run(), bound))
+}
+
+/// A socket of ours: small messages leave at once, a peer that vanished is noticed, and a reader that stopped
+/// is felt here soon, instead of megabytes later in the kernel's buffers. Errors mean that the peer has gone.
+fn prepare(stream: &actix_web::rt::net::TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = socket2::SockRef::from(stream);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+fn open_database(database: &config::Database) -> Result<Db> {
+    Db::open(DbOptions {
+        url: database.url.clone(),
+        pool_size: database.pool_size,
+        wait: Duration::from_millis(database.wait_ms),
+    })
+}
+
+async fn start_registry(
+    config: &Config,
+    db: &Db,
+    metrics: &Arc<Metrics>,
+    arbiter: &Arbiter,
+) -> Result<Addr<RegistryActor>> {
+    let parts = Parts {
+        apps: config.apps.iter().map(|app| app.id.clone()).collect::<Vec<AppId>>(),
+        db: db.clone(),
+        cursor: outbox::last_id(&mut db.read().await?).await?,
+        presence_members: config.limits.presence_members,
+        arbiters: vec![arbiter.handle()],
+        endpoints: Box::new(|_| unreachable!()),
+        metrics: metrics.clone(),
+    };
+    Ok(Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts)))
+}
+
+fn start_sentinel(
+    config: &Config,
+    table: &SessionTable,
+    tokens: &Tokens,
+    metrics: &Arc<Metrics>,
+    arbiter: &Arbiter,
+) -> Addr<SentinelActor> {
+    let seconds = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let limits = &config.limits;
+    let deadlines = Deadlines {
+        auth: seconds(limits.auth_timeout_seconds),
+        activity: seconds(limits.activity_timeout_seconds),
+        pong: seconds(limits.pong_timeout_seconds),
+        stall: seconds(limits.stall_seconds),
+        goodbye: 2,
+    };
+    let recheck = Duration::from_secs(config.auth.recheck_seconds.max(1));
+    let tokens = tokens.clone();
+    let still_valid: crate::realtime::sentinel::TokenCheck = Box::new(move |ids| {
+        let tokens = tokens.clone();
+        Box::pin(async move { tokens.still_valid(&ids).await })
+    });
+    let (table, metrics) = (table.clone(), metrics.clone());
+    SentinelActor::start_in_arbiter(&arbiter.handle(), move |_| {
+        SentinelActor::new(table, deadlines, recheck, still_valid, metrics)
+    })
+}
+
+fn watch(config: &Config, watched: Vec<(&'static str, Recipient<Probe>)>) -> Result<()> {
+    match config.server.watchdog_seconds {
+        0 => Ok(()),
+        seconds => watchdog::start(watched, Duration::from_secs(seconds))
+            .map_err(|e| Error::new(Code::Internal, "The watchdog's thread could not be started.").because(e)),
+    }
+}
+
+fn workers(config: &Config) -> usize {
+    match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        n => n,
+    }
+}
+
+/// The WebSockets that this process can hold: what the operator says, within the file limit and what the
+/// workers take before accepting would pause.
+fn capacity(config: &Config) -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(files.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX);
+    let most = most.min(workers(config) * (WORKER_CONNECTIONS - 100));
+    match config.limits.connections {
+        0 => most,
+        n => n.min(most),
+    }
+}
+
+/// Closes the sessions with 4200, in batches spread over a third of the time there is: stock clients come back
+/// at once and all together, and whoever takes them over must not meet them in one instant.
+async fn say_goodbye(hub: &Hub, patience: Duration) {
+    let (links, now) = (hub.table.snapshot(), hub.table.clock().seconds());
+    let rounds = u32::try_from(links.len().div_ceil(500)).unwrap_or(u32::MAX).clamp(1, 50);
+    let pause = (patience / 3 / rounds).min(Duration::from_millis(100));
+    for batch in links.chunks(links.len().div_ceil(rounds as usize).max(1)) {
+        for link in batch {
+            link.ending(now);
+            let _ = link.send(ToSession::End(Ending::DRAINING));
+        }
+        tokio::time::sleep(pause).await;
+    }
+    let patient_until = Instant::now() + patience / 3;
+    while !hub.table.is_empty() && Instant::now() < patient_until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    hub.table.snapshot().iter().for_each(|link| link.cut());
+}
+
+/// Lets requests in flight finish, and no longer than the deadline.
+async fn stop_server(handle: &ServerHandle, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if tokio::time::timeout(left, handle.stop(true)).await.is_err() {
+        tracing::warn!("requests were still in flight at the end of the drain");
+    }
+}
+
+/// The auth room's answers to what sessions ask.
+struct AuthRoom;
+
+impl Doorkeeper for AuthRoom {
+    fn lets_in(&self, principal: &Principal, channel: &ChannelName) -> bool {
+        channel_policy::may_join(principal.user, principal.tenant, channel)
+    }
+
+    fn signature_holds(
+        &self,
+        app: &config::App,
+        auth: &str,
+        socket: SocketId,
+        channel: &ChannelName,
+        channel_data: Option<&str>,
+    ) -> bool {
+        channel_signature::verify(app, auth, socket, channel, channel_data)
+    }
+}
