@@ -2,11 +2,12 @@
 //! The only file that knows who stands behind each `Recipient`.
 
 use crate::auth::{Tokens, channel_policy, channel_signature};
+use crate::catalog::Observer;
 use crate::config::{self, Config};
 use crate::domain::{AppId, ChannelName, Clock, Code, Error, Probe, Result, SocketId};
-use crate::http;
 use crate::http::routes::health::Started;
 use crate::http::routes::socket::Descriptor;
+use crate::http::{self, State};
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
 use crate::realtime::link::Deadlines;
@@ -15,9 +16,12 @@ use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
 use crate::realtime::{Hub, RegistryActor, SessionTable};
 use crate::storage::{Db, DbOptions, migrate, outbox};
-use crate::telemetry::{Metrics, watchdog};
+use crate::telemetry::Metrics;
+use crate::telemetry::watchdog::{self, Watchdog};
+use crate::webhooks::{Endpoints, SweepActor};
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::{App as WebApp, HttpServer, web};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -41,9 +45,11 @@ pub struct App {
     address: SocketAddr,
     server: Server,
     hub: Arc<Hub>,
+    endpoints: Endpoints,
     patience: Duration,
-    /// Threads of the actors; they end with the process.
-    _arbiters: Vec<Arbiter>,
+    watchdog: Option<Watchdog>,
+    /// Threads of the actors.
+    arbiters: Vec<Arbiter>,
 }
 
 impl App {
@@ -65,8 +71,18 @@ impl App {
         let tokens = Tokens::new(db.clone(), clock.clone(), &config.auth);
         let table = SessionTable::default();
         let arbiter = Arbiter::new();
-        let registry = start_registry(&config, &db, &metrics, &arbiter).await?;
+        let sender = Arbiter::new();
+        let endpoints = Endpoints::start(
+            db.clone(),
+            clock.clone(),
+            &config.webhooks,
+            (*metrics).clone(),
+            vec![sender.handle()],
+        )
+        .await?;
+        let registry = start_registry(&config, &db, &metrics, &endpoints, &arbiter).await?;
         let sentinel = start_sentinel(&config, &table, &tokens, &metrics, &arbiter);
+        let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
             apps: config.apps.iter().cloned().map(Arc::new).collect(),
             limits: config.limits.clone(),
@@ -74,17 +90,25 @@ impl App {
             table,
             connects: ConnectLimit::new(config.limits.connections_per_ip_per_minute),
             doorkeeper: Arc::new(AuthRoom),
-            metrics,
+            metrics: metrics.clone(),
             registry: registry.clone(),
         });
-        watch(&config, vec![("registry", registry.recipient()), ("sentinel", sentinel.recipient())])?;
+        let observer =
+            Observer::new(db.clone(), clock.clone(), registry.clone().recipient(), metrics.clone());
+        let state = State { db, clock, tokens, observer, config: config.clone(), metrics };
+        let watched = [
+            ("registry", registry.recipient()),
+            ("sentinel", sentinel.recipient()),
+            ("webhook sweep", sweep.recipient()),
+        ];
+        let watchdog = watch(&config, watched.into())?;
         let patience = Duration::from_secs(config.server.shutdown_timeout_seconds);
-        let (server, address) = bind(Doors { config, clock, db, tokens, hub: hub.clone() })?;
-        Ok(Self { address, server, hub, patience, _arbiters: vec![arbiter] })
+        let (server, address) = bind(state, hub.clone())?;
+        Ok(Self { address, server, hub, endpoints, patience, watchdog, arbiters: vec![arbiter, sender] })
     }
 
     /// Where it listens; with port 0 in the configuration, the port that was free.
-    pub const fn address(&self) -> SocketAddr {
+    pub const fn addr(&self) -> SocketAddr {
         self.address
     }
 
@@ -99,6 +123,15 @@ impl App {
         self.hub.table.close();
         say_goodbye(&self.hub, self.patience).await;
         stop_server(&handle, deadline).await;
+        let cut_off = self.endpoints.drain(deadline.saturating_duration_since(Instant::now())).await;
+        if cut_off > 0 {
+            tracing::warn!(
+                cut_off,
+                "webhook attempts were in flight at the end of the drain; they will be sent again"
+            );
+        }
+        drop(self.watchdog);
+        self.arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
         serving
             .await
             .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?
@@ -106,27 +139,16 @@ impl App {
     }
 }
 
-/// What the routes are given.
-struct Doors {
-    config: Arc<Config>,
-    clock: Clock,
-    db: Db,
-    tokens: Tokens,
-    hub: Arc<Hub>,
-}
-
-fn bind(doors: Doors) -> Result<(Server, SocketAddr)> {
-    let (address, workers) = (doors.config.server.bind.clone(), workers(&doors.config));
+fn bind(state: State, hub: Arc<Hub>) -> Result<(Server, SocketAddr)> {
+    let config = state.config.clone();
+    let (address, workers) = (config.server.bind.clone(), workers(&config));
     let started = Started(Instant::now());
-    let doors_patience = (doors.config.server.shutdown_timeout_seconds / 3).max(1);
     let server = HttpServer::new(move || {
         WebApp::new()
-            .app_data(web::Data::from(doors.config.clone()))
-            .app_data(web::Data::new(doors.clock.clone()))
-            .app_data(web::Data::new(doors.db.clone()))
-            .app_data(web::Data::new(doors.tokens.clone()))
-            .app_data(web::Data::from(doors.hub.clone()))
+            .app_data(web::Data::new(state.clone()))
+            .app_data(web::Data::from(hub.clone()))
             .app_data(web::Data::new(started))
+            .wrap(from_fn(http::middleware::observe))
             .configure(http::configure)
     })
     .workers(workers)
@@ -134,7 +156,7 @@ fn bind(doors: Doors) -> Result<(Server, SocketAddr)> {
     .client_disconnect_timeout(LINGER)
     .h1_allow_half_closed(false)
     .disable_signals()
-    .shutdown_timeout(doors_patience)
+    .shutdown_timeout((config.server.shutdown_timeout_seconds / 3).max(1))
     .on_connect(|io, data| {
         if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
             prepare(stream);
@@ -142,7 +164,9 @@ fn bind(doors: Doors) -> Result<(Server, SocketAddr)> {
         }
     })
     .bind(&address)
-    .map_err(|e| Error::new(Code::Invalid, format!("Cannot listen on {address} ([server] bind).")).because(e))?;
+    .map_err(|e| {
+        Error::new(Code::Invalid, format!("Cannot listen on {address} ([server] bind).")).because(e)
+    })?;
     let bound = server.addrs().first().copied();
     let bound = bound.ok_or_else(|| Error::new(Code::Internal, "The server has no address."))?;
     Ok((server.run(), bound))
@@ -169,6 +193,7 @@ async fn start_registry(
     config: &Config,
     db: &Db,
     metrics: &Arc<Metrics>,
+    endpoints: &Endpoints,
     arbiter: &Arbiter,
 ) -> Result<Addr<RegistryActor>> {
     let parts = Parts {
@@ -177,10 +202,22 @@ async fn start_registry(
         cursor: outbox::last_id(&mut db.read().await?).await?,
         presence_members: config.limits.presence_members,
         arbiters: vec![arbiter.handle()],
-        endpoints: Box::new(|_| unreachable!()),
+        endpoints: Box::new(endpoints.factory()),
         metrics: metrics.clone(),
     };
     Ok(Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts)))
+}
+
+fn start_sweep(
+    config: &Config,
+    db: &Db,
+    clock: &Clock,
+    registry: &Addr<RegistryActor>,
+    arbiter: &Arbiter,
+) -> Addr<SweepActor> {
+    let (db, clock, registry) = (db.clone(), clock.clone(), registry.clone().recipient());
+    let config = config.webhooks.clone();
+    SweepActor::start_in_arbiter(&arbiter.handle(), move |_| SweepActor::new(db, clock, &config, registry))
 }
 
 fn start_sentinel(
@@ -211,12 +248,10 @@ fn start_sentinel(
     })
 }
 
-fn watch(config: &Config, watched: Vec<(&'static str, Recipient<Probe>)>) -> Result<()> {
-    match config.server.watchdog_seconds {
-        0 => Ok(()),
-        seconds => watchdog::start(watched, Duration::from_secs(seconds))
-            .map_err(|e| Error::new(Code::Internal, "The watchdog's thread could not be started.").because(e)),
-    }
+fn watch(config: &Config, watched: Vec<(&'static str, Recipient<Probe>)>) -> Result<Option<Watchdog>> {
+    let patience = Duration::from_secs(config.server.watchdog_seconds);
+    let started = (!patience.is_zero()).then(|| watchdog::start(watched, patience)).transpose();
+    started.map_err(|e| Error::new(Code::Internal, "The watchdog's thread could not be started.").because(e))
 }
 
 fn workers(config: &Config) -> usize {

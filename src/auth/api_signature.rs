@@ -47,7 +47,8 @@ pub fn verify(app: &App, request: &SignedRequest<'_>, now: Timestamp) -> Result<
     if now.unix_seconds().abs_diff(timestamp) > WINDOW_SECONDS.unsigned_abs() {
         return Err(denied("auth_timestamp is more than 600 seconds away from the server's clock."));
     }
-    if request.body.is_empty() || same(&hex::encode(Md5::digest(request.body)), request.require("body_md5")?) {
+    if request.body.is_empty() || same(&hex::encode(Md5::digest(request.body)), request.require("body_md5")?)
+    {
         Ok(())
     } else {
         Err(denied("body_md5 does not fit the body."))

@@ -85,7 +85,13 @@ mod tests {
         assert!(!verify(&app, &good, socket, &channel("private-b"), None));
         assert!(!verify(&app, &good, socket, &channel("private-a"), Some("{}")));
         assert!(!verify(&app, &good.replace("278d", "278e"), socket, &channel("private-a"), None));
-        assert!(!verify(&App { secret: Secret::new("other"), ..app }, &good, socket, &channel("private-a"), None));
+        assert!(!verify(
+            &App { secret: Secret::new("other"), ..app },
+            &good,
+            socket,
+            &channel("private-a"),
+            None
+        ));
     }
 
     proptest! {

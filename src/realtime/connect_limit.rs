@@ -42,7 +42,9 @@ impl ConnectLimit {
         }
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.by_address.len() >= buckets.sweep_at {
-            buckets.by_address.retain(|_, bucket| self.refill(*bucket, now).tokens < f64::from(self.per_minute));
+            buckets
+                .by_address
+                .retain(|_, bucket| self.refill(*bucket, now).tokens < f64::from(self.per_minute));
             buckets.sweep_at = (buckets.by_address.len() * 2).max(FIRST_SWEEP);
         }
         let full = Bucket { tokens: f64::from(self.per_minute), filled_at: now };
@@ -102,7 +104,7 @@ mod tests {
         for n in 0..u32::try_from(FIRST_SWEEP).unwrap() {
             limit.admit(IpAddr::V4((n + 1).into()), now).unwrap();
         }
-        limit.admit("192.0.2.1".parse().unwrap(), now + Duration::from_secs(60)).unwrap();
+        limit.admit("192.0.2.1".parse().unwrap(), now + Duration::from_mins(1)).unwrap();
         assert_eq!(limit.buckets.lock().unwrap().by_address.len(), 1);
     }
 }

@@ -47,7 +47,12 @@ impl Hub {
     }
 
     /// Publishes on channels of an app. `Unavailable` names the channels that were full; the others have it.
-    pub async fn publish(&self, app: &AppId, channels: Vec<ChannelName>, publication: Publication) -> Result<()> {
+    pub async fn publish(
+        &self,
+        app: &AppId,
+        channels: Vec<ChannelName>,
+        publication: Publication,
+    ) -> Result<()> {
         let message = PublishTo { app: app.clone(), channels, publication: Arc::new(publication) };
         let full = patient(self.registry.send(message)).await?;
         if full.is_empty() {

@@ -153,7 +153,11 @@ impl Link {
         let since = |then: u32| now.saturating_sub(then);
         let ending = self.ending_at.load(Relaxed);
         if ending != NEVER {
-            return if since(ending) >= rules.goodbye { Verdict::Cut("goodbye_unread") } else { Verdict::Leave };
+            return if since(ending) >= rules.goodbye {
+                Verdict::Cut("goodbye_unread")
+            } else {
+                Verdict::Leave
+            };
         }
         if self.waiting.load(Relaxed) == 0 {
             self.progress_at.store(now, Relaxed);

@@ -4,6 +4,8 @@
 
 use crate::domain::Probe;
 use actix::Recipient;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often they are asked.
@@ -12,23 +14,48 @@ const EVERY: Duration = Duration::from_secs(1);
 /// `EX_SOFTWARE` of sysexits.h: what the process ends with.
 const EXIT_CODE: i32 = 70;
 
-/// Watches from a thread of its own, so that no busy runtime can hold it up, until the process ends.
-/// `patience` is how long an actor may be silent.
-pub fn start(watched: Vec<(&'static str, Recipient<Probe>)>, patience: Duration) -> std::io::Result<()> {
+/// Watches for as long as it is held.
+#[derive(Debug, Default)]
+pub struct Watchdog {
+    released: Arc<AtomicBool>,
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Watches from a thread of its own, so that no busy runtime can hold it up. `patience` is how long an actor
+/// may be silent.
+pub fn start(
+    watched: Vec<(&'static str, Recipient<Probe>)>,
+    patience: Duration,
+) -> std::io::Result<Watchdog> {
+    let watchdog = Watchdog::default();
+    let released = watchdog.released.clone();
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
         match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-            Ok(runtime) => runtime.block_on(watch(&watched, patience)),
+            Ok(runtime) => runtime.block_on(watch(&watched, patience, &released)),
             Err(error) => tracing::error!(%error, "the watchdog could not start"),
         }
     })?;
-    Ok(())
+    Ok(watchdog)
 }
 
-async fn watch(watched: &[(&'static str, Recipient<Probe>)], patience: Duration) {
+async fn watch(watched: &[(&'static str, Recipient<Probe>)], patience: Duration, released: &AtomicBool) {
     loop {
         for (name, recipient) in watched {
-            if let Some(fault) = silent(recipient, patience).await {
-                tracing::error!(actor = name, fault, "an actor that everything hangs on is gone; ending the process");
+            let fault = silent(recipient, patience).await;
+            if released.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Some(fault) = fault {
+                tracing::error!(
+                    actor = name,
+                    fault,
+                    "an actor that everything hangs on is gone; ending the process"
+                );
                 std::process::exit(EXIT_CODE);
             }
         }

@@ -4,8 +4,8 @@ use crate::support::hub::{APP_KEY, TestHub};
 use crate::support::socket::{Socket, data_of};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 #[actix_rt::test]
 async fn a_connection_is_established_with_a_socket_id_and_a_timeout() {
@@ -107,8 +107,7 @@ async fn a_silent_client_is_pinged_and_closed_with_4201_when_it_stays_silent() {
 #[actix_rt::test]
 async fn an_event_of_a_back_end_reaches_subscribers_and_not_the_socket_that_caused_it() {
     let hub = TestHub::start().await;
-    let (mut one, mut other, mut stranger) =
-        (hub.connect().await, hub.connect().await, hub.connect().await);
+    let (mut one, mut other, mut stranger) = (hub.connect().await, hub.connect().await, hub.connect().await);
     one.join("news").await;
     other.join("news").await;
     let body = json!({"name": "App\\Events\\It.Happened", "channels": ["news"], "data": "{\"n\":1}", "socket_id": other.id});
@@ -376,10 +375,7 @@ async fn a_revoked_token_loses_its_open_sockets_within_seconds() {
     let mut socket = hub.connect_as(&ana).await;
     let other = hub.token_for(ana.tenant, ana.user, None).await;
     let mut stays = hub.connect_as(&other).await;
-    hub.db
-        .transaction(async |conn| bellwire::auth::token::revoke(conn, ana.token_id).await)
-        .await
-        .unwrap();
+    hub.db.transaction(async |conn| bellwire::auth::token::revoke(conn, ana.token_id).await).await.unwrap();
     assert_eq!(socket.closed().await, 4009);
     stays.expect_nothing().await;
     hub.stop().await;

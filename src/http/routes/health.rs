@@ -1,8 +1,8 @@
 //! Health: `/up` (the process serves), `/ready` (send it traffic), the WebSocket's health, `/metrics`.
 
 use crate::domain::{Code, Error, Result};
+use crate::http::State;
 use crate::realtime::Hub;
-use crate::storage::Db;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 use std::time::Instant;
@@ -24,11 +24,11 @@ async fn up() -> HttpResponse {
 }
 
 /// Green while the database answers, the registry answers, and no drain has begun.
-async fn ready(db: web::Data<Db>, hub: web::Data<Hub>) -> Result<HttpResponse> {
+async fn ready(state: web::Data<State>, hub: web::Data<Hub>) -> Result<HttpResponse> {
     if hub.table.is_closed() {
         return Err(Error::new(Code::Unavailable, "The server is draining."));
     }
-    db.ping().await?;
+    state.db.ping().await?;
     hub.probe().await?;
     Ok(HttpResponse::Ok().json(json!({ "status": "ready" })))
 }

@@ -4,6 +4,7 @@
 use crate::auth::api_signature::{self, SignedRequest};
 use crate::config::App;
 use crate::domain::{ChannelName, Clock, Code, Error, Result, SocketId};
+use crate::http::State;
 use crate::realtime::{Hub, Publication};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -44,10 +45,10 @@ async fn trigger(
     app: web::Path<String>,
     body: web::Bytes,
     hub: web::Data<Hub>,
-    clock: web::Data<Clock>,
+    state: web::Data<State>,
 ) -> Result<HttpResponse> {
     let at = Instant::now();
-    let app = verified(&request, &app, &body, &hub, &clock)?;
+    let app = verified(&request, &app, &body, &hub, &state.clock)?;
     let trigger: Trigger = serde_json::from_slice(&body)
         .map_err(|e| Error::new(Code::Malformed, format!("The body is not a trigger: {e}.")))?;
     let (channels, publication) = parse(trigger, at)?;
@@ -61,7 +62,8 @@ fn verified(request: &HttpRequest, id: &str, body: &[u8], hub: &Hub, clock: &Clo
     let app = hub.app_by_id(id).ok_or_else(unknown)?;
     let query: Vec<(String, String)> = serde_urlencoded::from_str(request.query_string())
         .map_err(|_| Error::new(Code::Malformed, "The query cannot be read."))?;
-    let signed = SignedRequest { method: request.method().as_str(), path: request.path(), query: &query, body };
+    let signed =
+        SignedRequest { method: request.method().as_str(), path: request.path(), query: &query, body };
     api_signature::verify(app, &signed, clock.now())?;
     Ok(app.clone())
 }

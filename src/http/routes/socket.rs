@@ -4,10 +4,9 @@
 //! refused one); what protects the server is refused before it.
 
 use crate::auth::Tokens;
-use crate::config::Config;
 use crate::domain::{Code, Error, Result};
 use crate::http::client_address::client_address;
-use crate::http::{extract, origin};
+use crate::http::{State, extract, origin};
 use crate::realtime::Hub;
 use crate::realtime::frame::Ending;
 use crate::realtime::session::{Opening, Principal, open};
@@ -40,14 +39,14 @@ async fn connect(
     request: HttpRequest,
     key: web::Path<String>,
     hub: web::Data<Hub>,
-    tokens: web::Data<Tokens>,
-    config: web::Data<Config>,
+    state: web::Data<State>,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
-    let address = client_address(&request, &config.server.trusted_proxies);
+    let address = client_address(&request, &state.config.server.trusted_proxies);
     if let Err(wait) = hub.connects.admit(address, Instant::now()) {
         hub.metrics.refused.with_label_values(&["rate_limited"]).inc();
-        let mut response = Error::new(Code::TooMany, "Too many connections from this address.").error_response();
+        let mut response =
+            Error::new(Code::TooMany, "Too many connections from this address.").error_response();
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         return Ok(response);
     }
@@ -55,7 +54,7 @@ async fn connect(
         hub.metrics.refused.with_label_values(&["over_capacity"]).inc();
         return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").error_response());
     }
-    let opening = judge(&request, &key, &hub, &tokens).await.unwrap_or_else(|ending| {
+    let opening = judge(&request, &key, &hub, &state.tokens).await.unwrap_or_else(|ending| {
         hub.metrics.refused.with_label_values(&["refused"]).inc();
         Opening::Refused(ending)
     });

@@ -58,7 +58,12 @@ pub struct ChannelActor {
 
 impl ChannelActor {
     /// An empty channel.
-    pub fn new(name: ChannelName, presence_limit: usize, on_vacated: OnVacated, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        name: ChannelName,
+        presence_limit: usize,
+        on_vacated: OnVacated,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let presence = (name.kind() == ChannelKind::Presence).then(Presence::default);
         let (roster, last_row) = (Roster::default(), EventId(0));
         Self { name, roster, presence, presence_limit, seen: 0, last_row, on_vacated, metrics }

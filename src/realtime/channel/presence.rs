@@ -37,10 +37,7 @@ impl Member {
             serde_json::Value::Number(id) => id.to_string(),
             _ => return Err("user_id must be a number or a string that is not empty."),
         };
-        let info = match data.user_info {
-            Some(info) => info,
-            None => return Self::bare(user_id),
-        };
+        let Some(info) = data.user_info else { return Self::bare(user_id) };
         if user_id.len() > MAX_USER_ID || info.get().len() > MAX_USER_INFO {
             return Err("user_id has at most 128 bytes and user_info at most 2048.");
         }

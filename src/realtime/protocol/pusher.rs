@@ -209,10 +209,15 @@ mod tests {
 
     #[test]
     fn what_is_not_an_envelope_is_an_error() {
-        for text in ["", "1", "[]", "{}", r#"{"event":1}"#, r#"{"event":"pusher:subscribe"}"#, "{\"event\":"] {
+        for text in ["", "1", "[]", "{}", r#"{"event":1}"#, r#"{"event":"pusher:subscribe"}"#, "{\"event\":"]
+        {
             assert!(decode(text).is_err(), "{text}");
         }
-        let deep = format!(r#"{{"event":"pusher:subscribe","data":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!(
+            r#"{{"event":"pusher:subscribe","data":{}1{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         assert!(decode(&deep).is_err());
     }
 

@@ -68,10 +68,10 @@ impl FrameWatch {
     }
 
     fn payload_length(&self) -> u64 {
-        let [_, length, a, b, c, d, e, f, g, h, ..] = self.header;
-        match length & 0x7f {
-            126 => u64::from(u16::from_be_bytes([a, b])),
-            127 => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+        match self.header[1] & 0x7f {
+            126 => big_endian(&self.header[2..4]),
+            127 => big_endian(&self.header[2..10]),
             short => u64::from(short),
         }
     }
@@ -138,34 +138,42 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(opcode: u8, last: bool, length: u64, masked: bool) -> Vec<u8> {
+    /// A masked frame's header.
+    fn header(opcode: u8, last: bool, length: u64) -> Vec<u8> {
         let mut bytes = vec![opcode | if last { 0x80 } else { 0 }];
-        let mask = if masked { 0x80 } else { 0 };
-        match length {
-            0..=125 => bytes.push(mask | length as u8),
-            126..=0xffff => {
-                bytes.push(mask | 126);
-                bytes.extend((length as u16).to_be_bytes());
-            }
-            _ => {
-                bytes.push(mask | 127);
-                bytes.extend(length.to_be_bytes());
-            }
+        if length <= 125 {
+            bytes.extend(u8::try_from(length).map(|short| 0x80 | short));
+        } else {
+            bytes.push(0x80 | 0x7f);
+            bytes.extend(length.to_be_bytes());
         }
-        bytes.extend(std::iter::repeat_n(0, if masked { 4 } else { 0 }));
+        bytes.extend([0; 4]);
         bytes
     }
 
-    fn with_payload(opcode: u8, last: bool, length: u64) -> Vec<u8> {
-        let mut bytes = frame(opcode, last, length, true);
-        bytes.extend(std::iter::repeat_n(7, length as usize));
+    fn with_payload(opcode: u8, last: bool, length: usize) -> Vec<u8> {
+        let mut bytes = header(opcode, last, length as u64);
+        bytes.extend(std::iter::repeat_n(7, length));
         bytes
+    }
+
+    #[test]
+    fn lengths_of_all_three_sizes_are_read() {
+        for (header, expected) in [
+            (vec![0x81, 0x85, 0, 0, 0, 0], 5),
+            (vec![0x81, 0xfe, 1, 2, 0, 0, 0, 0], 258),
+            (vec![0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], 65_536),
+        ] {
+            let mut watch = FrameWatch::new(usize::MAX, 1);
+            assert!(watch.follow(&header));
+            assert_eq!(watch.skip, expected);
+        }
     }
 
     #[test]
     fn a_declared_400_mib_is_refused_at_its_header() {
         let mut watch = FrameWatch::new(65_536, 128);
-        assert!(!watch.follow(&frame(1, true, 400 << 20, true)));
+        assert!(!watch.follow(&header(1, true, 400 << 20)));
     }
 
     #[test]
@@ -189,14 +197,14 @@ mod tests {
 
     #[test]
     fn a_big_control_frame_is_refused() {
-        assert!(!FrameWatch::new(65_536, 128).follow(&frame(9, true, 126, true)));
+        assert!(!FrameWatch::new(65_536, 128).follow(&header(9, true, 126)));
     }
 
     proptest! {
         /// However the bytes are cut into chunks, the verdict falls at the same frame.
         #[test]
         fn chunks_do_not_matter(
-            lengths in proptest::collection::vec(0_u64..200, 1..20),
+            lengths in proptest::collection::vec(0_usize..200, 1..20),
             cuts in proptest::collection::vec(1_usize..40, 1..50),
         ) {
             let stream: Vec<u8> = lengths.iter().flat_map(|n| with_payload(1, true, *n)).collect();

@@ -208,9 +208,9 @@ mod tests {
         Machine::new(SocketId::from_bits(1), Arc::new(app), principal, Arc::new(Fake), limits)
     }
 
-    fn ana() -> Option<Principal> {
+    fn ana() -> Principal {
         let name = "Ana".to_owned();
-        Some(Principal { token: TokenId(1), user: UserId(7), tenant: TenantId(3), name })
+        Principal { token: TokenId(1), user: UserId(7), tenant: TenantId(3), name }
     }
 
     fn subscribe(machine: &mut Machine, data: &Value) -> Vec<Effect> {
@@ -233,22 +233,28 @@ mod tests {
     #[test]
     fn a_private_channel_takes_a_signature_or_a_token_that_is_let_in() {
         let signed = json!({"channel": "private-x", "auth": "good"});
-        assert!(matches!(&subscribe(&mut machine(None), &signed)[..], [Effect::Authenticated, Effect::Join(..)]));
+        assert!(matches!(
+            &subscribe(&mut machine(None), &signed)[..],
+            [Effect::Authenticated, Effect::Join(..)]
+        ));
         let token = json!({"channel": "private-tenant.3"});
-        assert!(matches!(&subscribe(&mut machine(ana()), &token)[..], [Effect::Authenticated, Effect::Join(..)]));
+        assert!(matches!(
+            &subscribe(&mut machine(Some(ana())), &token)[..],
+            [Effect::Authenticated, Effect::Join(..)]
+        ));
     }
 
     #[test]
     fn a_wrong_signature_is_not_rescued_by_a_token() {
         let data = json!({"channel": "private-tenant.3", "auth": "bad"});
-        let answer = sent(&subscribe(&mut machine(ana()), &data));
+        let answer = sent(&subscribe(&mut machine(Some(ana())), &data));
         assert_eq!(answer["event"], "pusher:subscription_error");
     }
 
     #[test]
     fn another_tenants_channel_is_refused_with_403_and_no_credential_with_401() {
         let data = json!({"channel": "private-tenant.4"});
-        for (principal, status) in [(ana(), 403), (None, 401)] {
+        for (principal, status) in [(Some(ana()), 403), (None, 401)] {
             let answer = sent(&subscribe(&mut machine(principal), &data));
             let data: Value = serde_json::from_str(answer["data"].as_str().unwrap()).unwrap();
             assert_eq!((data["type"].as_str(), data["status"].as_u64()), (Some("AuthError"), Some(status)));
@@ -259,7 +265,7 @@ mod tests {
     #[test]
     fn a_presence_member_is_who_the_token_says_whatever_the_client_says() {
         let data = json!({"channel": "presence-tenant.3", "channel_data": "{\"user_id\":\"1\"}"});
-        match &subscribe(&mut machine(ana()), &data)[..] {
+        match &subscribe(&mut machine(Some(ana())), &data)[..] {
             [Effect::Authenticated, Effect::Join(_, Some(member))] => assert_eq!(&*member.user_id, "7"),
             other => panic!("{other:?}"),
         }
@@ -278,7 +284,10 @@ mod tests {
             assert_eq!(subscribe(&mut machine, &json!({"channel": "a"})).len(), 1);
         }
         assert!(matches!(&subscribe(&mut machine, &json!({"channel": "b"}))[..], [Effect::Join(..)]));
-        assert_eq!(sent(&subscribe(&mut machine, &json!({"channel": "c"})))["event"], "pusher:subscription_error");
+        assert_eq!(
+            sent(&subscribe(&mut machine, &json!({"channel": "c"})))["event"],
+            "pusher:subscription_error"
+        );
     }
 
     #[test]

@@ -54,16 +54,16 @@ impl TestHub {
     /// On this database.
     pub(crate) async fn start_on(db: TestDb, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
-        config.server.bind = "127.0.0.1:0".to_owned();
+        "127.0.0.1:0".clone_into(&mut config.server.bind);
         config.server.workers = 2;
         config.server.shutdown_timeout_seconds = 6;
-        config.database.url = db.url().to_owned();
+        db.url().clone_into(&mut config.database.url);
         config.limits.connections_per_ip_per_minute = 0;
         config.webhooks.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
         config.apps = vec![test_app()];
         change(&mut config);
         let app = App::build(config).await.unwrap();
-        let address = app.address();
+        let address = app.addr();
         let (stop, stopped) = oneshot::channel();
         let running = actix_rt::spawn(async move {
             app.run_until(async move { drop(stopped.await) }).await.unwrap();

@@ -27,7 +27,7 @@ impl Socket {
         let mut socket = Self::raw(address, &format!("/app/{key}?protocol=7&client=test{more_query}")).await;
         let established = socket.next().await;
         assert_eq!(established["event"], "pusher:connection_established", "{established}");
-        socket.id = data_of(&established)["socket_id"].as_str().unwrap().to_owned();
+        data_of(&established)["socket_id"].as_str().unwrap().clone_into(&mut socket.id);
         socket
     }
 
