@@ -131,7 +131,9 @@ impl App {
             );
         }
         drop(self.watchdog);
-        self.arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
         serving
             .await
             .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?

@@ -155,7 +155,7 @@ impl TestHub {
             let text = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
             text.lines().any(|l| l == line)
         };
-        super::eventually(line, look).await;
+        super::until(&format!("/metrics has {line}"), look).await;
     }
 
     /// Posts a signed body to the events of the app.
