@@ -1,6 +1,7 @@
 //! `Receiver`: a webhook receiver on loopback that answers as it is told, well or badly. It speaks HTTP/1.1 by
 //! hand, so that it can break every rule of it.
 
+use hmac::{Hmac, KeyInit, Mac};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::http::HeaderMap;
 
 /// How long a test waits for a request that has to come.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -53,6 +55,18 @@ pub(crate) struct Received {
 impl Received {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// Checks both signatures as receivers do: with Standard Webhooks' own library, and over the raw body.
+    pub(crate) fn assert_signed_with(&self, secret: &str) {
+        let mut headers = HeaderMap::new();
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+            headers.insert(name, self.header(name).parse().unwrap());
+        }
+        standardwebhooks::Webhook::new(secret).unwrap().verify(&self.body, &headers).unwrap();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(&self.body);
+        assert_eq!(self.header("x-webhook-signature"), hex::encode(mac.finalize().into_bytes()));
     }
 }
 
