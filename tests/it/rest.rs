@@ -5,6 +5,7 @@ use crate::support::{Shop, TestDb};
 use bellwire::config::{Config, Server};
 use bellwire::domain::EventId;
 use bellwire::storage::outbox;
+use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -433,4 +434,37 @@ async fn a_database_that_is_away_is_a_503_and_its_return_is_noticed() {
     rest.post(PRODUCTS, tea("T-2")).await.id();
     assert_eq!(rest.get(PRODUCTS).await.column("sku"), ["T-1", "T-2"]);
     assert_eq!(rest.shop.events_after(EventId(0)).await.len(), 2);
+}
+
+#[actix_rt::test]
+async fn a_full_disk_is_a_503_and_leaves_nothing_half_written() {
+    let rest = sqlite().await;
+    // SQLite is told that the disk ends here; the limit is the connection's own, and one connection writes.
+    let limit = async |pages: u32| {
+        let pragma = diesel::sql_query(format!("PRAGMA max_page_count = {pages}"));
+        rest.db.transaction(async |conn| Ok(on_conn!(conn, c => pragma.execute(c).await)?)).await.unwrap();
+    };
+    limit(80).await;
+    let mut body = tea("T-0");
+    body["description"] = json!("x".repeat(5_000));
+    let mut made = 0;
+    let full = loop {
+        body["sku"] = json!(format!("T-{made}"));
+        let reply =
+            rest.ask("POST", PRODUCTS).header("idempotency-key", &made.to_string()).json(&body).send().await;
+        if reply.status != 201 {
+            break reply;
+        }
+        made += 1;
+        assert!(made < 100, "the disk never fills");
+    };
+    assert!(made > 0, "the disk was full before the first");
+    assert_eq!(full.refusal(), (503, vec![]));
+    assert_eq!(rest.get(&format!("{PRODUCTS}?per_page=100")).await.column("id").len(), made);
+    assert_eq!(rest.shop.events_after(EventId(0)).await.len(), made);
+    limit(1_000_000).await;
+    let again =
+        rest.ask("POST", PRODUCTS).header("idempotency-key", &made.to_string()).json(&body).send().await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, None));
+    assert_eq!(rest.shop.events_after(EventId(0)).await.len(), made + 1);
 }
