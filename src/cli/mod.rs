@@ -7,9 +7,12 @@
 mod app;
 mod config;
 mod database;
+mod demo;
 mod lifetime;
 mod migrate;
 mod output;
+mod serve;
+mod signals;
 mod tenant;
 mod token;
 mod user;
@@ -40,6 +43,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the server
+    Serve(serve::Args),
+    /// Run everything in one process on sample data, with commands to try
+    Demo(demo::Args),
     /// Bring the database to the present schema
     Migrate,
     /// Shops or companies: the wall that nothing crosses
@@ -76,6 +83,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn carry_out(cli: Cli) -> Result<Output> {
     let load = || crate::config::load(cli.config.as_deref());
     match cli.verb {
+        Verb::Serve(args) => serve::run(args, load()?).await,
+        Verb::Demo(args) => demo::run(args, cli.json).await,
         Verb::Migrate => migrate::run(&load()?).await,
         Verb::Tenant(verb) => tenant::run(verb, &load()?).await,
         Verb::User(verb) => user::run(verb, &load()?).await,

@@ -2,7 +2,7 @@
 
 use crate::domain::{Error, Result};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// An answer in both of its forms.
@@ -15,6 +15,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// An answer that has been given already, line by line.
+    pub(super) const fn nothing() -> Self {
+        Self { json: Value::Null, human: String::new() }
+    }
+
     /// Rows as `{"data": […]}`, or as a table with the object's keys for a head.
     pub(super) fn list(columns: &[&str], rows: impl IntoIterator<Item = Value>) -> Self {
         let rows: Vec<Value> = rows.into_iter().collect();
@@ -46,6 +51,11 @@ pub(super) fn finish(answer: Result<Output>, json: bool) -> ExitCode {
 pub(super) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Whether a person reads standard output, and likes it bright.
+pub(super) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// The error to standard error.
