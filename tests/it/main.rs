@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics, and one that measures prints"
 )]
 
 #[macro_use]
@@ -14,12 +15,15 @@ mod auth;
 mod catalog;
 mod cli;
 mod idempotency;
+mod kill;
 mod orders;
+mod outages;
 mod pusher_api;
 mod realtime;
 mod rest;
 mod road;
 mod statements;
+mod stock_clients;
 mod storage;
 mod traps;
 mod webhooks;

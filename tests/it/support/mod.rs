@@ -2,16 +2,20 @@
 
 #[macro_use]
 pub(crate) mod db;
+pub(crate) mod caller;
 pub(crate) mod hub;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod rest;
+pub(crate) mod server;
 pub(crate) mod shop;
 pub(crate) mod socket;
 pub(crate) mod wait;
 
+pub(crate) use caller::Caller;
 pub(crate) use db::TestDb;
 pub(crate) use program::Program;
+pub(crate) use server::Server;
 pub(crate) use shop::{Shop, opening_time};
-pub(crate) use wait::until;
+pub(crate) use wait::{until, until_within};
