@@ -7,6 +7,7 @@
 //! Connections live on a small runtime of their own: an actor's or a worker's thread may end (drain) while
 //! another still needs the connection it opened.
 
+mod blocking;
 mod error;
 pub mod idempotency;
 mod lock;
@@ -27,7 +28,7 @@ use std::time::Duration;
 pub use error::Violation;
 
 /// SQLite's connection, made asynchronous by running each query on a blocking thread.
-pub type SqliteConn = SyncConnectionWrapper<diesel::SqliteConnection>;
+pub type SqliteConn = SyncConnectionWrapper<diesel::SqliteConnection, blocking::Blocking>;
 
 /// Where the rows are, and how long to wait for a connection to them.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ on_both_databases!(
     migrations_run_once_whoever_asks,
     a_failed_transaction_leaves_nothing,
     a_dropped_transaction_leaves_nothing,
+    a_statement_dropped_half_way_hurts_nobody,
     a_row_that_refers_to_nothing_is_a_conflict,
     events_are_read_back_in_the_order_of_their_ids,
 );
@@ -60,6 +61,26 @@ async fn a_dropped_transaction_leaves_nothing(db: TestDb) {
     });
     assert!(tokio::time::timeout(Duration::from_millis(300), never).await.is_err());
     // The connection it used is fit for the next.
+    db.transaction(async |conn| insert_tenant(conn, "Other").await).await.unwrap();
+    assert_eq!(count_tenants(&db).await, 1);
+}
+
+/// As when a client goes away while the database works for it.
+async fn a_statement_dropped_half_way_hurts_nobody(db: TestDb) {
+    let slow = if db.is_sqlite() {
+        "INSERT INTO tenants (name, created_at, updated_at)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+         SELECT 'Shop', '2026-03-01 08:00:00.000000', '2026-03-01 08:00:00.000000' FROM n"
+    } else {
+        "SELECT pg_sleep(1)"
+    };
+    for _ in 0..3 {
+        let work = db.transaction(async |conn| {
+            on_conn!(conn, c => diesel::sql_query(slow).execute(c).await)?;
+            Ok(())
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(20), work).await.is_err());
+    }
     db.transaction(async |conn| insert_tenant(conn, "Other").await).await.unwrap();
     assert_eq!(count_tenants(&db).await, 1);
 }
