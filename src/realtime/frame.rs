@@ -64,6 +64,9 @@ impl Ending {
     pub const UNAUTHENTICATED: Self = Self { code: 4009, reason: "Connection is unauthorized" };
     /// The server stops; the client is to reconnect (elsewhere, or here when it is back).
     pub const DRAINING: Self = Self { code: 4200, reason: "Server is restarting; reconnect" };
+    /// The server stops, and the client has just come (back): not at once again. A stock client that is refused
+    /// before the upgrade instead tries no more for 15 s.
+    pub const RESTARTING: Self = Self { code: 4100, reason: "Server is restarting; come back in a second" };
     /// A ping was not answered.
     pub const NO_PONG: Self = Self { code: 4201, reason: "Pong reply not received in time" };
     /// More is waiting for the client than it may leave waiting.

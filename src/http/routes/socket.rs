@@ -50,7 +50,7 @@ async fn connect(
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         return Ok(response);
     }
-    if hub.table.len() >= hub.capacity || hub.table.is_closed() {
+    if hub.table.len() >= hub.capacity {
         hub.metrics.refused.with_label_values(&["over_capacity"]).inc();
         return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").error_response());
     }
@@ -68,6 +68,9 @@ async fn judge(
     hub: &Hub,
     tokens: &Tokens,
 ) -> std::result::Result<Opening, Ending> {
+    if hub.table.is_closed() {
+        return Err(Ending::RESTARTING);
+    }
     let app = hub.app_by_key(key).ok_or(Ending { code: 4001, reason: "There is no app with this key" })?;
     let query = web::Query::<Query>::from_query(request.query_string())
         .map_err(|_| Ending { code: 4006, reason: "The query cannot be read" })?
