@@ -1,6 +1,6 @@
 //! The command line: what the verbs are, and what every verb does alike.
 //!
-//! A verb family is one file: its arguments, and a `run` that answers with an [`Output`]. Answers go to
+//! A verb family is one file: its arguments, and a `run` that answers with an `Output`. Answers go to
 //! standard output, as one JSON object with `--json`; errors go to standard error in one sentence. The exit
 //! code is 0, 1 for a failure, 2 for a command line that makes no sense.
 
