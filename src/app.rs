@@ -322,3 +322,21 @@ impl Doorkeeper for AuthRoom {
         channel_signature::verify(app, auth, socket, channel, channel_data)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::rt::net::{TcpListener, TcpStream};
+
+    #[actix_web::test]
+    async fn accepted_sockets_send_small_messages_at_once_and_notice_peers_that_vanish() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        prepare(&accepted);
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+    }
+}

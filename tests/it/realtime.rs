@@ -337,6 +337,28 @@ async fn a_fragmented_message_is_joined_and_one_over_the_limit_closes_with_1009(
 }
 
 #[actix_rt::test]
+async fn frames_that_break_the_protocol_close_with_1002_and_others_notice_nothing() {
+    use tokio::io::AsyncWriteExt;
+    let hub = TestHub::start().await;
+    let mut other = hub.connect().await;
+    other.join("news").await;
+    let table: [(&str, &[u8]); 4] = [
+        ("not masked", &[0x81, 0x01, b'x']),
+        ("a reserved bit", &[0xc1, 0x81, 0, 0, 0, 0, b'x']),
+        ("a reserved opcode", &[0x83, 0x81, 0, 0, 0, 0, b'x']),
+        ("a fragmented ping", &[0x09, 0x80, 0, 0, 0, 0]),
+    ];
+    for (what, bytes) in table {
+        let mut broken = hub.connect().await;
+        broken.tcp().write_all(bytes).await.unwrap();
+        assert_eq!(broken.closed().await, 1002, "{what}");
+    }
+    hub.publish("news", "n", "1").await;
+    other.expect("n").await;
+    hub.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_continuation_of_nothing_closes_with_1002() {
     let hub = TestHub::start().await;
     let mut socket = hub.connect().await;

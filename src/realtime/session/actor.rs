@@ -245,8 +245,11 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for SessionActor {
             }
             Err(ws::ProtocolError::Overflow) => self.too_big(ctx),
             Err(_) if self.tripped.get() => self.too_big(ctx),
-            // The library reports text that is not UTF-8 as an IO error; a real one has no reader left.
-            Err(ws::ProtocolError::Io(_)) => close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8"),
+            // The library reports text that is not UTF-8 as an IO error of no kind; a real one has no reader
+            // left, and reserved bits, its third, have a kind.
+            Err(ws::ProtocolError::Io(error)) if error.kind() == std::io::ErrorKind::Other => {
+                close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8");
+            }
             Err(_) => close(ctx, ws::CloseCode::Protocol, "Not a valid WebSocket frame"),
         }
     }
