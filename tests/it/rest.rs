@@ -17,6 +17,7 @@ on_both_databases!(
     products_are_filtered_and_sorted,
     orders_are_filtered_and_sorted,
     categories_are_filtered_and_count_their_products,
+    clients_that_hang_up_hurt_nobody,
 );
 
 const PRODUCTS: &str = "/api/v1/products";
@@ -290,6 +291,36 @@ async fn raw(rest: &Rest, request: String) -> String {
         String::from_utf8_lossy(&answer[..length]).lines().next().unwrap_or_default().to_owned()
     };
     actix_rt::task::spawn_blocking(exchange).await.unwrap()
+}
+
+#[derive(diesel::QueryableByName)]
+struct Odd {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    odd: i64,
+}
+
+async fn clients_that_hang_up_hurt_nobody(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let (address, token) = (rest.address().to_owned(), rest.token.clone());
+    let hang_up = move |n: usize| {
+        let body = tea(&format!("T-{n}")).to_string();
+        let request = format!(
+            "POST {PRODUCTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // Some leave at once, some in the middle of the work.
+        std::thread::sleep(std::time::Duration::from_micros(100 * (n as u64 % 30)));
+    };
+    actix_rt::task::spawn_blocking(move || (0..150).for_each(hang_up)).await.unwrap();
+    rest.post(PRODUCTS, tea("last")).await.id();
+    // In one statement, as some of the work may still be under way.
+    let count = "SELECT COUNT(*) - (SELECT COUNT(*) FROM products) AS odd FROM events";
+    let mut conn = rest.db.read().await.unwrap();
+    let odd: Odd = on_conn!(&mut conn, c => diesel::sql_query(count).get_result(c).await).unwrap();
+    assert_eq!(odd.odd, 0, "each change that was committed has its event");
 }
 
 #[actix_rt::test]
