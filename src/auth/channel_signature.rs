@@ -72,7 +72,7 @@ mod tests {
         let data = r#"{"user_id":10,"user_info":{"name":"Mr. Channels"}}"#;
         assert_eq!(
             sign(&app(), socket, &channel("presence-foobar"), Some(data)),
-            "278d425bdf160c739803:afaed3695da2ffd16931f457e338e6c9f2921fa133ce7dac49f529792be6304c"
+            "278d425bdf160c739803:31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"
         );
     }
 
