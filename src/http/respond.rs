@@ -142,7 +142,7 @@ fn address(request: &HttpRequest) -> String {
     let info = request.connection_info();
     let trusted = || {
         let state = request.app_data::<web::Data<State>>()?;
-        let peer = request.peer_addr()?.ip();
+        let peer = request.peer_addr()?.ip().to_canonical();
         state.config.server.trusted_proxies.iter().find(|network| network.contains(&peer))
     };
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
