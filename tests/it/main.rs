@@ -18,6 +18,7 @@ mod idempotency;
 mod kill;
 mod orders;
 mod outages;
+mod process;
 mod pusher_api;
 mod realtime;
 mod rest;

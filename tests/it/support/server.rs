@@ -108,7 +108,7 @@ impl Drop for Server {
 }
 
 /// The same command, killed by the kernel when the thread that starts it ends.
-fn bound_to_us(command: &Command) -> Command {
+pub(crate) fn bound_to_us(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
     bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
@@ -124,7 +124,7 @@ fn bound_to_us(command: &Command) -> Command {
 }
 
 /// Reads to the end on a thread of its own, so that the pipe never fills.
-fn follow(pipe: impl Read + Send + 'static, on_line: impl Fn(&str) + Send + 'static) {
+pub(crate) fn follow(pipe: impl Read + Send + 'static, on_line: impl Fn(&str) + Send + 'static) {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             on_line(&line);

@@ -1,0 +1,119 @@
+//! The process as an operator meets it: SIGTERM, and what stands in the logs.
+
+use crate::support::caller::Caller;
+use crate::support::receiver::{Answer, Receiver};
+use crate::support::server::{CONFIG, Server, bound_to_us, follow};
+use crate::support::socket::Socket;
+use crate::support::{Program, until};
+use actix_rt::task::spawn_blocking;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+/// Of the settings that these tests serve with.
+const APP_KEY: &str = "278d425bdf160c739803";
+const APP_SECRET: &str = "7ad3773142a6692b25b8";
+
+fn address(server: &Server) -> SocketAddr {
+    server.url("").strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+#[actix_rt::test]
+async fn sigterm_closes_every_socket_with_4200_finishes_deliveries_and_exits_0() {
+    let program = Program::new().with_config(CONFIG);
+    let caller = Caller::made_by(&program).await;
+    let mut receiver = Receiver::start(Answer::Slow(200, std::time::Duration::from_millis(300))).await;
+    caller.subscribe(&program, &receiver.url(), "*").await;
+    let server = Server::start(&program);
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        sockets.push(Socket::connect(address(&server), APP_KEY, "").await);
+    }
+    let product = json!({"name": "Rice", "sku": "A", "price": 1});
+    assert_eq!(caller.post(&server.url("/api/v1/products"), &product).await.unwrap().0, 201);
+    receiver.next().await;
+    let ended = actix_rt::spawn(server.terminate());
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 4200);
+    }
+    assert_eq!(ended.await.unwrap().code(), Some(0));
+    assert!(receiver.already().is_none(), "the delivery in flight was not taken as done");
+}
+
+#[actix_rt::test]
+async fn no_token_and_no_secret_reaches_the_log_even_at_its_most_talkative() {
+    let program = Program::new().with_config(CONFIG).with_env("RUST_LOG", "trace");
+    let caller = Caller::made_by(&program).await;
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let webhook_secret = caller.subscribe(&program, &receiver.url(), "*").await;
+    let server = Server::start(&program);
+    let wrong = "7|WRONGTOKENCANARY";
+
+    let query = |token: &str| format!("&token={}", token.replace('|', "%7C"));
+    let mut socket = Socket::connect(address(&server), APP_KEY, &query(&caller.token)).await;
+    socket.event("pusher:subscribe", json!({"channel": "private-a", "auth": "k:BADAUTHCANARY"})).await;
+    socket.expect("pusher:subscription_error").await;
+    let path = format!("/app/{APP_KEY}?protocol=7{}", query(wrong));
+    assert_eq!(Socket::raw(address(&server), &path).await.closed().await, 4009);
+    let product = json!({"name": "Rice", "sku": "A", "price": 1});
+    caller.post(&server.url("/api/v1/products"), &product).await.unwrap();
+    let refused = awc::Client::default().get(server.url("/api/v1/products")).bearer_auth(wrong).send().await;
+    assert_eq!(refused.unwrap().status(), 401);
+    receiver.next().await;
+    until("the log speaks of the webhook", async || server.log().contains("webhook")).await;
+
+    let log = server.log();
+    let secret_of = |token: &str| token.split_once('|').unwrap().1.to_owned();
+    let signature = "BADAUTHCANARY".to_owned();
+    let secrets =
+        [secret_of(&caller.token), secret_of(wrong), webhook_secret, APP_SECRET.to_owned(), signature];
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "{secret} is in the log");
+    }
+    assert!(log.lines().all(|line| line.starts_with('{')), "not a terminal, so one JSON object a line");
+    assert_eq!(server.terminate().await.code(), Some(0));
+}
+
+#[actix_rt::test]
+async fn the_demo_prints_a_command_that_works_and_the_webhook_that_arrives() {
+    let program = Program::new();
+    let mut demo = bound_to_us(&program.command(&["demo", "--bind", "127.0.0.1:0"]))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let printed = Arc::new(Mutex::new(String::new()));
+    let lines = printed.clone();
+    follow(demo.stdout.take().unwrap(), move |line| {
+        let mut printed = lines.lock().unwrap();
+        printed.push_str(line);
+        printed.push('\n');
+    });
+    let says = |text: &'static str| {
+        let printed = printed.clone();
+        async move || printed.lock().unwrap().contains(text)
+    };
+    // The change that it makes itself, which also says that all else has been printed.
+    until("the first webhook arrives", says("product:updated    signature verified")).await;
+
+    let curl = pasted(&printed.lock().unwrap());
+    let answer =
+        spawn_blocking(move || Command::new("sh").args(["-c", &curl]).output().unwrap()).await.unwrap();
+    let product: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(product["data"]["stock"], 7);
+    until("the change arrives", says("stock:updated      signature verified   productId")).await;
+    assert!(!printed.lock().unwrap().contains("SIGNATURE WRONG"));
+
+    kill_process(Pid::from_child(&demo), Signal::INT).unwrap();
+    let status = spawn_blocking(move || demo.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+/// The `curl` command as a person would copy it: its lines to the first that does not go on.
+fn pasted(text: &str) -> String {
+    let command: Vec<&str> = text.lines().skip_while(|line| !line.contains("curl ")).collect();
+    let last = command.iter().position(|line| !line.ends_with('\\')).unwrap();
+    command[..=last].join("\n")
+}
