@@ -2,15 +2,11 @@
 
 use crate::support::caller::Caller;
 use crate::support::receiver::{Answer, Receiver};
-use crate::support::server::{CONFIG, Server, bound_to_us, follow};
+use crate::support::server::{CONFIG, Server};
 use crate::support::socket::Socket;
 use crate::support::{Program, until};
-use actix_rt::task::spawn_blocking;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 
 /// Of the settings that these tests serve with.
 const APP_KEY: &str = "278d425bdf160c739803";
@@ -75,45 +71,4 @@ async fn no_token_and_no_secret_reaches_the_log_even_at_its_most_talkative() {
     }
     assert!(log.lines().all(|line| line.starts_with('{')), "not a terminal, so one JSON object a line");
     assert_eq!(server.terminate().await.code(), Some(0));
-}
-
-#[actix_rt::test]
-async fn the_demo_prints_a_command_that_works_and_the_webhook_that_arrives() {
-    let program = Program::new();
-    let mut demo = bound_to_us(&program.command(&["demo", "--bind", "127.0.0.1:0"]))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let printed = Arc::new(Mutex::new(String::new()));
-    let lines = printed.clone();
-    follow(demo.stdout.take().unwrap(), move |line| {
-        let mut printed = lines.lock().unwrap();
-        printed.push_str(line);
-        printed.push('\n');
-    });
-    let says = |text: &'static str| {
-        let printed = printed.clone();
-        async move || printed.lock().unwrap().contains(text)
-    };
-    // The change that it makes itself, which also says that all else has been printed.
-    until("the first webhook arrives", says("product:updated    signature verified")).await;
-
-    let curl = pasted(&printed.lock().unwrap());
-    let answer =
-        spawn_blocking(move || Command::new("sh").args(["-c", &curl]).output().unwrap()).await.unwrap();
-    let product: Value = serde_json::from_slice(&answer.stdout).unwrap();
-    assert_eq!(product["data"]["stock"], 7);
-    until("the change arrives", says("stock:updated      signature verified   productId")).await;
-    assert!(!printed.lock().unwrap().contains("SIGNATURE WRONG"));
-
-    kill_process(Pid::from_child(&demo), Signal::INT).unwrap();
-    let status = spawn_blocking(move || demo.wait().unwrap()).await.unwrap();
-    assert_eq!(status.code(), Some(0));
-}
-
-/// The `curl` command as a person would copy it: its lines to the first that does not go on.
-fn pasted(text: &str) -> String {
-    let command: Vec<&str> = text.lines().skip_while(|line| !line.contains("curl ")).collect();
-    let last = command.iter().position(|line| !line.ends_with('\\')).unwrap();
-    command[..=last].join("\n")
 }

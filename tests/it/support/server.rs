@@ -124,7 +124,7 @@ pub(crate) fn bound_to_us(command: &Command) -> Command {
 }
 
 /// Reads to the end on a thread of its own, so that the pipe never fills.
-pub(crate) fn follow(pipe: impl Read + Send + 'static, on_line: impl Fn(&str) + Send + 'static) {
+fn follow(pipe: impl Read + Send + 'static, on_line: impl Fn(&str) + Send + 'static) {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             on_line(&line);
