@@ -12,6 +12,7 @@ pub mod observer;
 pub mod order;
 pub mod page;
 pub mod product;
+pub mod seed;
 mod stock;
 
 use crate::domain::Fields;

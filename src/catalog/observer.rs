@@ -42,15 +42,7 @@ impl Observer {
         except: Option<SocketId>,
         work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
     ) -> Result<T> {
-        let transaction = self.db.transaction(async |conn| {
-            // Read here: whoever waited for the writer has a later time than whoever wrote before.
-            let now = self.clock.now();
-            let mut unit = Unit::new(tenant, now);
-            let value = work(conn, &mut unit).await?;
-            let committed = outbox::write(conn, unit.into_events(except), now).await?;
-            Ok((value, committed))
-        });
-        let (value, committed) = transaction.await?;
+        let (value, committed) = commit(&self.db, &self.clock, (tenant, except), work).await?;
         self.nudge(committed);
         Ok(value)
     }
@@ -67,6 +59,24 @@ impl Observer {
             }
         }
     }
+}
+
+/// The same without the nudge: a server finds the events by its next look at the rows.
+pub(super) async fn commit<T>(
+    db: &Db,
+    clock: &Clock,
+    (tenant, except): (TenantId, Option<SocketId>),
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+) -> Result<(T, Committed)> {
+    db.transaction(async |conn| {
+        // Read here: whoever waited for the writer has a later time than whoever wrote before.
+        let now = clock.now();
+        let mut unit = Unit::new(tenant, now);
+        let value = work(conn, &mut unit).await?;
+        let committed = outbox::write(conn, unit.into_events(except), now).await?;
+        Ok((value, committed))
+    })
+    .await
 }
 
 /// What one transaction did to a tenant's catalog, in order. Changes note themselves; the observer writes.

@@ -11,6 +11,8 @@ mod demo;
 mod lifetime;
 mod migrate;
 mod output;
+mod prune;
+mod seed;
 mod serve;
 mod signals;
 mod tenant;
@@ -64,6 +66,10 @@ enum Verb {
     /// Endpoints that get signed POSTs
     #[command(subcommand)]
     Webhook(webhook::Verb),
+    /// Delete webhook deliveries, events and idempotency keys that have had their time
+    Prune(prune::Args),
+    /// Make categories, products and orders in bulk, to try a shop of some size
+    Seed(seed::Args),
     /// The configuration
     #[command(subcommand)]
     Config(config::Verb),
@@ -91,6 +97,8 @@ async fn carry_out(cli: Cli) -> Result<Output> {
         Verb::Token(verb) => token::run(verb, &load()?).await,
         Verb::App(verb) => app::run(&verb, || load().map(|c: Config| c.apps)),
         Verb::Webhook(verb) => webhook::run(verb, &load()?).await,
+        Verb::Prune(args) => prune::run(&args, &load()?).await,
+        Verb::Seed(args) => seed::run(&args, &load()?, cli.json).await,
         Verb::Config(verb) => config::run(&verb, &load()?),
     }
 }

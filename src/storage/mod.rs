@@ -14,6 +14,7 @@ mod lock;
 pub mod migrate;
 pub mod outbox;
 mod postgres;
+pub mod prune;
 pub mod schema;
 mod sqlite;
 mod types;

@@ -1,0 +1,46 @@
+//! `bellwire prune`
+
+use super::output::Output;
+use super::{database, lifetime};
+use crate::config::Config;
+use crate::domain::{Clock, Result};
+use crate::storage::prune::{self, Mode, Pruned};
+use serde_json::json;
+use std::time::Duration;
+
+/// Beside a running server, as it works in short transactions. A SQLite file does not shrink: what is freed is
+/// used again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Delete ended webhook deliveries and events of this age; 1h at least
+    #[arg(long, value_name = "AGE", value_parser = lifetime::parse, default_value = "90d")]
+    older_than: Duration,
+    /// Only count what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &Args, config: &Config) -> Result<Output> {
+    let db = database::open_migrated(config).await?;
+    let mode = if args.dry_run { Mode::Count } else { Mode::Delete };
+    let pruned = prune::run(&db, args.older_than, mode, Clock::System.now()).await?;
+    Ok(shown(pruned, args.dry_run))
+}
+
+fn shown(pruned: Pruned, dry_run: bool) -> Output {
+    let Pruned { webhook_deliveries, webhook_delivery_logs, events, idempotency_keys } = pruned;
+    let tables = [
+        ("webhook_deliveries", webhook_deliveries),
+        ("webhook_delivery_logs", webhook_delivery_logs),
+        ("events", events),
+        ("idempotency_keys", idempotency_keys),
+    ];
+    let column = if dry_run { "would delete" } else { "deleted" };
+    let human =
+        Output::list(&["table", column], tables.map(|(name, rows)| json!({"table": name, column: rows})));
+    let mut json = json!({ "dry_run": dry_run });
+    for (name, rows) in tables {
+        json[name] = rows.into();
+    }
+    Output { json, human: human.human }
+}

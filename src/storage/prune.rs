@@ -1,0 +1,293 @@
+//! Pruning: deletes rows that have had their time, in short transactions that a server beside it hardly feels.
+//!
+//! In this order, as each refers to the next: webhook deliveries that have ended, with the logs of their
+//! attempts; events that no delivery refers to; answers kept for idempotency keys. A pending delivery is never
+//! touched, nor is its event. The newest event stays whatever its age: a server that starts reads on from it.
+//!
+//! A table is walked by its ids, up to the last row that is old enough, which an index knows. Each window of the
+//! walk is found by reading; then one transaction deletes in it, and looks at every row again. So its length is
+//! bounded even where most rows have to stay.
+
+use super::schema::{events, idempotency_keys, webhook_deliveries, webhook_delivery_logs};
+use super::{Conn, Db, on_conn, on_conn_locking, outbox};
+use crate::domain::{DeliveryId, Error, EventId, Result, Timestamp};
+use diesel::dsl::{auto_type, exists, not};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+use {events as e, idempotency_keys as k, webhook_deliveries as d, webhook_delivery_logs as l};
+
+/// Rows that one transaction deletes at most.
+pub const BATCH: i64 = 10_000;
+
+/// How long a repeated request is answered as before.
+pub const KEYS_KEPT: Duration = Duration::from_hours(24);
+
+/// Younger events may still be on their way to a server that has fallen behind.
+pub const MIN_AGE: Duration = Duration::from_hours(1);
+
+/// Whether to do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Delete the rows.
+    Delete,
+    /// Count the rows that `Delete` would delete.
+    Count,
+}
+
+/// How many rows of each table were deleted, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Ended deliveries.
+    pub webhook_deliveries: i64,
+    /// The logs of their attempts.
+    pub webhook_delivery_logs: i64,
+    /// Events that no delivery refers to.
+    pub events: i64,
+    /// Answers kept for a repeat of their request.
+    pub idempotency_keys: i64,
+}
+
+/// Deletes, or counts, what is older than `older_than`; of idempotency keys what is older than [`KEYS_KEPT`].
+pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> Result<Pruned> {
+    if older_than < MIN_AGE {
+        let message = "Rows are kept for an hour at least, as a server may not have sent them yet.";
+        return Err(Error::field("older_than", message));
+    }
+    let walk = Walk { db, mode, before: now.minus(older_than), keys_before: now.minus(KEYS_KEPT) };
+    let (webhook_deliveries, webhook_delivery_logs) = walk.deliveries().await?;
+    let (events, idempotency_keys) = (walk.events().await?, walk.keys().await?);
+    Ok(Pruned { webhook_deliveries, webhook_delivery_logs, events, idempotency_keys })
+}
+
+struct Walk<'a> {
+    db: &'a Db,
+    mode: Mode,
+    before: Timestamp,
+    keys_before: Timestamp,
+}
+
+impl Walk<'_> {
+    async fn deliveries(&self) -> Result<(i64, i64)> {
+        let mut gone = (0, 0);
+        let Some(end) = last_old_delivery(&mut self.db.read().await?, self.before).await? else {
+            return Ok(gone);
+        };
+        let mut after = DeliveryId(0);
+        while let Some(last) = delivery_window(self.db, after, end).await? {
+            let window = Window { after, last, before: self.before };
+            let (deliveries, logs) = match self.mode {
+                Mode::Delete => self.change(async |conn| delete_deliveries(conn, window).await).await?,
+                Mode::Count => count_deliveries(&mut self.db.read().await?, window).await?,
+            };
+            gone = (gone.0 + deliveries, gone.1 + logs);
+            after = last;
+        }
+        Ok(gone)
+    }
+
+    async fn events(&self) -> Result<i64> {
+        let (mut after, mut gone) = (EventId(0), 0);
+        let Some(end) = last_old_event(&mut self.db.read().await?, self.before).await? else {
+            return Ok(gone);
+        };
+        while let Some(last) = event_window(self.db, after, end).await? {
+            let window = Window { after, last, before: self.before };
+            gone += match self.mode {
+                Mode::Delete => self.change(async |conn| delete_events(conn, window).await).await?,
+                Mode::Count => count_events(&mut self.db.read().await?, window).await?,
+            };
+            after = last;
+        }
+        Ok(gone)
+    }
+
+    async fn keys(&self) -> Result<i64> {
+        let (mut after, mut gone) = (0, 0);
+        let Some(end) = last_old_key(&mut self.db.read().await?, self.keys_before).await? else {
+            return Ok(gone);
+        };
+        while let Some(last) = key_window(self.db, after, end).await? {
+            let window = Window { after, last, before: self.keys_before };
+            gone += match self.mode {
+                Mode::Delete => self.change(async |conn| delete_keys(conn, window).await).await?,
+                Mode::Count => count_keys(&mut self.db.read().await?, window).await?,
+            };
+            after = last;
+        }
+        Ok(gone)
+    }
+
+    /// A transaction, and on SQLite a rest as long as it took: its lock is nobody's turn, and a server in
+    /// another process that asks for it now and then would else find it taken each time.
+    async fn change<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let done = self.db.transaction(work).await?;
+        if self.db.is_sqlite() {
+            tokio::time::sleep(started.elapsed()).await;
+        }
+        Ok(done)
+    }
+}
+
+/// A piece of the walk.
+#[derive(Debug, Clone, Copy)]
+struct Window<Id> {
+    /// Ids above this,
+    after: Id,
+    /// up to this,
+    last: Id,
+    /// of rows from before then.
+    before: Timestamp,
+}
+
+#[auto_type]
+fn ended(window: Window<DeliveryId>) -> _ {
+    let (after, last): (DeliveryId, DeliveryId) = (window.after, window.last);
+    let before: Timestamp = window.before;
+    let ended = d::status.ne("pending").and(d::updated_at.lt(before));
+    d::table.filter(d::id.gt(after)).filter(d::id.le(last)).filter(ended)
+}
+
+#[auto_type]
+fn logs_of_ended(window: Window<DeliveryId>) -> _ {
+    let (after, last): (DeliveryId, DeliveryId) = (window.after, window.last);
+    let before: Timestamp = window.before;
+    let ended = d::status.ne("pending").and(d::updated_at.lt(before));
+    let its_own = d::table.filter(d::id.eq(l::delivery_id)).filter(ended);
+    l::table.filter(l::delivery_id.gt(after)).filter(l::delivery_id.le(last)).filter(exists(its_own))
+}
+
+#[auto_type]
+fn old_events(window: Window<EventId>) -> _ {
+    let (after, last): (EventId, EventId) = (window.after, window.last);
+    let before: Timestamp = window.before;
+    e::table.filter(e::id.gt(after)).filter(e::id.le(last)).filter(e::created_at.lt(before))
+}
+
+#[auto_type]
+fn old_keys(window: Window<i64>) -> _ {
+    let (after, last): (i64, i64) = (window.after, window.last);
+    let before: Timestamp = window.before;
+    k::table.filter(k::id.gt(after)).filter(k::id.le(last)).filter(k::created_at.lt(before))
+}
+
+/// The delivery of the last old event. A younger one cannot have ended before the instant.
+async fn last_old_delivery(conn: &mut Conn, before: Timestamp) -> Result<Option<DeliveryId>> {
+    let query = e::table.filter(e::created_at.lt(before)).order((e::created_at.desc(), e::id.desc()));
+    let event: Option<EventId> = on_conn!(conn, c => query.select(e::id).first(c).await.optional())?;
+    let Some(event) = event else { return Ok(None) };
+    let query = d::table.filter(d::event_id.le(event)).order((d::event_id.desc(), d::id.desc()));
+    Ok(on_conn!(conn, c => query.select(d::id).first(c).await.optional())?)
+}
+
+/// Below the newest of all.
+async fn last_old_event(conn: &mut Conn, before: Timestamp) -> Result<Option<EventId>> {
+    let newest = outbox::last_id(conn).await?;
+    let query = e::table
+        .filter(e::created_at.lt(before).and(e::id.lt(newest)))
+        .order((e::created_at.desc(), e::id.desc()))
+        .select(e::id);
+    Ok(on_conn!(conn, c => query.first(c).await.optional())?)
+}
+
+async fn last_old_key(conn: &mut Conn, before: Timestamp) -> Result<Option<i64>> {
+    let query = k::table.filter(k::created_at.lt(before)).order((k::created_at.desc(), k::id.desc()));
+    Ok(on_conn!(conn, c => query.select(k::id).first(c).await.optional())?)
+}
+
+async fn delivery_window(db: &Db, after: DeliveryId, end: DeliveryId) -> Result<Option<DeliveryId>> {
+    let query = d::table
+        .filter(d::id.gt(after).and(d::id.le(end)))
+        .order(d::id)
+        .limit(BATCH)
+        .select((d::id, d::attempts));
+    let rows: Vec<(DeliveryId, i32)> = on_conn!(&mut db.read().await?, c => query.load(c).await)?;
+    Ok(last_that_fits(&rows))
+}
+
+/// Where a batch ends that begins with the first of these deliveries: each counts with a log an attempt.
+fn last_that_fits(rows: &[(DeliveryId, i32)]) -> Option<DeliveryId> {
+    let mut total = 0;
+    let fits = |(_, attempts): &&(DeliveryId, i32)| {
+        total += 1 + i64::from(*attempts);
+        total <= BATCH
+    };
+    rows.iter().take_while(fits).last().or(rows.first()).map(|(id, _)| *id)
+}
+
+async fn event_window(db: &Db, after: EventId, end: EventId) -> Result<Option<EventId>> {
+    let query = e::table.filter(e::id.gt(after).and(e::id.le(end))).order(e::id).limit(BATCH);
+    let ids: Vec<EventId> = on_conn!(&mut db.read().await?, c => query.select(e::id).load(c).await)?;
+    Ok(ids.last().copied())
+}
+
+async fn key_window(db: &Db, after: i64, end: i64) -> Result<Option<i64>> {
+    let query = k::table.filter(k::id.gt(after).and(k::id.le(end))).order(k::id).limit(BATCH);
+    let ids: Vec<i64> = on_conn!(&mut db.read().await?, c => query.select(k::id).load(c).await)?;
+    Ok(ids.last().copied())
+}
+
+/// Deliveries and logs. The deliveries stand still first, so that none is sent again between the two.
+async fn delete_deliveries(conn: &mut Conn, window: Window<DeliveryId>) -> Result<(i64, i64)> {
+    let rows = ended(window);
+    let still: Vec<DeliveryId> = on_conn_locking!(conn, rows, |q, c| q.select(d::id).load(c).await)?;
+    if still.is_empty() {
+        return Ok((0, 0));
+    }
+    let logs = on_conn!(conn, c => diesel::delete(logs_of_ended(window)).execute(c).await)?;
+    let deliveries = on_conn!(conn, c => diesel::delete(ended(window)).execute(c).await)?;
+    Ok((rows_of(deliveries), rows_of(logs)))
+}
+
+async fn count_deliveries(conn: &mut Conn, window: Window<DeliveryId>) -> Result<(i64, i64)> {
+    let logs = on_conn!(conn, c => logs_of_ended(window).count().get_result(c).await)?;
+    let deliveries = on_conn!(conn, c => ended(window).count().get_result(c).await)?;
+    Ok((deliveries, logs))
+}
+
+async fn delete_events(conn: &mut Conn, window: Window<EventId>) -> Result<i64> {
+    let referred = d::table.filter(d::event_id.eq(e::id));
+    let rows = old_events(window).filter(not(exists(referred)));
+    Ok(rows_of(on_conn!(conn, c => diesel::delete(rows).execute(c).await)?))
+}
+
+/// Those that only deliveries refer to which would be gone by then.
+async fn count_events(conn: &mut Conn, window: Window<EventId>) -> Result<i64> {
+    let stays = d::status.eq("pending").or(d::updated_at.ge(window.before));
+    let referred = d::table.filter(d::event_id.eq(e::id)).filter(stays);
+    let rows = old_events(window).filter(not(exists(referred)));
+    Ok(on_conn!(conn, c => rows.count().get_result(c).await)?)
+}
+
+async fn delete_keys(conn: &mut Conn, window: Window<i64>) -> Result<i64> {
+    Ok(rows_of(on_conn!(conn, c => diesel::delete(old_keys(window)).execute(c).await)?))
+}
+
+async fn count_keys(conn: &mut Conn, window: Window<i64>) -> Result<i64> {
+    Ok(on_conn!(conn, c => old_keys(window).count().get_result(c).await)?)
+}
+
+fn rows_of(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_ends_before_its_deliveries_and_logs_are_too_many() {
+        let rows = |attempts| (1..=BATCH).map(|id| (DeliveryId(id), attempts)).collect::<Vec<_>>();
+        assert_eq!(last_that_fits(&rows(0)), Some(DeliveryId(10_000)));
+        assert_eq!(last_that_fits(&rows(1)), Some(DeliveryId(5_000)));
+        assert_eq!(last_that_fits(&rows(6)), Some(DeliveryId(1_428)));
+    }
+
+    #[test]
+    fn a_batch_is_never_empty_while_rows_are_left() {
+        assert_eq!(last_that_fits(&[(DeliveryId(7), i32::MAX)]), Some(DeliveryId(7)));
+        assert_eq!(last_that_fits(&[]), None);
+    }
+}
