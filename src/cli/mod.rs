@@ -66,9 +66,7 @@ enum Verb {
     /// Endpoints that get signed POSTs
     #[command(subcommand)]
     Webhook(webhook::Verb),
-    /// Delete webhook deliveries, events and idempotency keys that have had their time
     Prune(prune::Args),
-    /// Make categories, products and orders in bulk, to try a shop of some size
     Seed(seed::Args),
     /// The configuration
     #[command(subcommand)]

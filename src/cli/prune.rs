@@ -8,8 +8,11 @@ use crate::storage::prune::{self, Mode, Pruned};
 use serde_json::json;
 use std::time::Duration;
 
-/// Beside a running server, as it works in short transactions. A SQLite file does not shrink: what is freed is
-/// used again.
+/// Delete webhook deliveries, events and idempotency keys that have had their time
+///
+/// Pending deliveries and their events stay, and so does the newest event. Idempotency keys go after 24 hours. It
+/// works in short transactions, so a server may run beside it. A SQLite file does not shrink: what is freed in it
+/// is used again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Delete ended webhook deliveries and events of this age; 1h at least

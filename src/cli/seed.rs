@@ -9,6 +9,8 @@ use crate::domain::{Clock, Result, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+/// Make categories, products and orders in bulk, to try a shop of some size
+///
 /// Every row is a change like any other: it leaves its events, and a running server publishes each of them and
 /// posts it to the tenant's webhooks. A second run adds rows with other names and skus.
 #[derive(Debug, clap::Args)]

@@ -95,6 +95,12 @@ async fn the_verb_seeds_a_tenant(db: TestDb) {
 }
 
 #[actix_rt::test]
+async fn the_help_says_that_events_are_written() {
+    let help = Program::new().run(&["seed", "--help"]).await.stdout;
+    assert!(help.contains("a running server publishes each of them"), "{help}");
+}
+
+#[actix_rt::test]
 async fn a_tenant_that_is_not_there_is_named() {
     let db = TestDb::sqlite().await;
     let shop = Shop::open(&db).await;
