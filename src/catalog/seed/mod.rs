@@ -1,7 +1,7 @@
 //! Seeding: many categories, products and orders made as requests would make them, for trying a shop of some
 //! size. A hundred changes are one transaction; each leaves its events, and so its webhook deliveries.
 //!
-//! The nth row is always the same ([`goods`]). Numbers go on after the highest id that its table has given
+//! The nth row is always the same (`goods`). Numbers go on after the highest id that its table has given
 //! out, so that a second run meets no name or sku of the first.
 
 mod goods;
