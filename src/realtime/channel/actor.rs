@@ -78,21 +78,24 @@ impl ChannelActor {
         let _ = link.deliver(&Frame::answer(pusher::subscription_succeeded(&self.name, &data)));
     }
 
-    fn admit(&mut self, link: &Link, member: Option<&Member>) -> bool {
-        let (Some(presence), Some(member)) = (&mut self.presence, member) else { return true };
-        match presence.join(link.socket, member, self.presence_limit) {
-            Joined::First => {
-                let text = pusher::member_added(&self.name, &member.user_id, &member.user_info);
-                self.say(&Frame::answer(text), Some(link.socket));
-                true
-            }
-            Joined::Again => true,
-            Joined::Full => {
-                let message = format!("The channel has {} members, which is its limit.", self.presence_limit);
-                let text = pusher::subscription_error(self.name.as_str(), "LimitReached", &message, 403);
-                let _ = link.send(ToSession::Refused(self.name.clone(), Frame::answer(text)));
-                false
-            }
+    /// Takes the member in, where there is one to take; what it changed for the others, or `Full`.
+    fn admit(&mut self, link: &Link, member: Option<&Member>) -> Joined {
+        match (&mut self.presence, member) {
+            (Some(presence), Some(member)) => presence.join(link.socket, member, self.presence_limit),
+            _ => Joined::Again,
+        }
+    }
+
+    fn refuse(&self, link: &Link) {
+        let message = format!("The channel has {} members, which is its limit.", self.presence_limit);
+        let text = pusher::subscription_error(self.name.as_str(), "LimitReached", &message, 403);
+        let _ = link.send(ToSession::Refused(self.name.clone(), Frame::answer(text)));
+    }
+
+    fn announce(&mut self, newcomer: SocketId, member: Option<&Member>) {
+        if let Some(member) = member {
+            let text = pusher::member_added(&self.name, &member.user_id, &member.user_info);
+            self.say(&Frame::answer(text), Some(newcomer));
         }
     }
 
@@ -145,12 +148,21 @@ impl Handler<Subscribe> for ChannelActor {
 
     fn handle(&mut self, message: Subscribe, _: &mut Self::Context) {
         self.seen = message.count;
-        if self.admit(&message.link, message.member.as_ref()) {
-            if self.roster.add(message.link.clone()) {
+        let (link, member) = (message.link, message.member);
+        let joined = self.admit(&link, member.as_ref());
+        if joined == Joined::Full {
+            self.refuse(&link);
+        } else {
+            if self.roster.add(link.clone()) {
                 self.metrics.subscriptions.inc();
             }
-            self.welcome(&message.link);
-        } else if self.roster.is_empty() {
+            self.welcome(&link);
+        }
+        // Last: telling the others may find that they are gone, and the channel must not look empty then.
+        if joined == Joined::First {
+            self.announce(link.socket, member.as_ref());
+        }
+        if self.roster.is_empty() {
             (self.on_vacated)(self.seen);
         }
     }
@@ -176,5 +188,53 @@ impl Handler<Publish> for ChannelActor {
         }
         let text = pusher::event(&self.name, &publication.name, &publication.data);
         self.say(&Arc::new(Frame { text, published: Some(publication.at) }), publication.except);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// A presence channel, and the subscribes seen at each of its vacancies.
+    fn channel() -> (Addr<ChannelActor>, Arc<Mutex<Vec<u64>>>) {
+        let vacancies = Arc::new(Mutex::new(Vec::new()));
+        let told = vacancies.clone();
+        let name = ChannelName::parse("presence-room").unwrap();
+        let on_vacated = Box::new(move |seen| told.lock().unwrap().push(seen));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        (ChannelActor::new(name, 100, on_vacated, metrics).start(), vacancies)
+    }
+
+    /// A session that takes whatever comes.
+    struct Listener;
+
+    impl Actor for Listener {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<ToSession> for Listener {
+        type Result = ();
+
+        fn handle(&mut self, _: ToSession, _: &mut Self::Context) {}
+    }
+
+    /// A subscriber, the n-th; without a mailbox its session has ended, and nothing can be delivered to it.
+    fn subscriber(n: u64, mailbox: Option<Addr<Listener>>) -> Subscribe {
+        let link = Arc::new(Link::new(SocketId::from_bits(n), None, 10_000, None, 0));
+        if let Some(mailbox) = mailbox {
+            link.attach(mailbox.recipient());
+        }
+        Subscribe { link, member: Some(Member::named(&n.to_string(), "x")), count: n }
+    }
+
+    #[actix_rt::test]
+    async fn a_channel_whose_newcomer_finds_the_others_gone_is_not_vacant() {
+        let (channel, vacancies) = channel();
+        channel.send(subscriber(1, None)).await.unwrap();
+        channel.send(subscriber(2, Some(Listener.start()))).await.unwrap();
+        assert!(vacancies.lock().unwrap().is_empty(), "the newcomer is in it");
+        channel.send(Unsubscribe(SocketId::from_bits(2))).await.unwrap();
+        assert_eq!(*vacancies.lock().unwrap(), [2]);
     }
 }
