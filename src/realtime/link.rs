@@ -132,20 +132,31 @@ impl Link {
 
     /// Shuts the socket down, whatever its actor is doing: reads end, writes fail, the actor stops.
     pub fn cut(&self) {
-        let guard = self.descriptor.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.shut(std::net::Shutdown::Both);
+    }
+
+    /// The session is over: nothing more is read from its socket, and the descriptor is no longer ours to
+    /// touch. What stands unsent, such as a goodbye, still goes out, and then the connection closes; without
+    /// this it would stay open, watched by nobody, for as long as its client says nothing.
+    pub fn release(&self) {
+        self.shut(std::net::Shutdown::Read);
+        *self.descriptor() = None;
+    }
+
+    fn shut(&self, how: std::net::Shutdown) {
+        let guard = self.descriptor();
         if let Some(descriptor) = *guard {
             #[expect(unsafe_code, reason = "a dup'd descriptor a socket would halve the sockets we can hold")]
             // SAFETY: the descriptor is open: `release` empties it, under this lock, before the connection
             // closes its socket (a session's actor is dropped before the connection that polls it).
             let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
             // An error means that the peer has closed already, which is what we want.
-            let _ = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Both);
+            let _ = socket2::SockRef::from(&socket).shutdown(how);
         }
     }
 
-    /// The session is over: its descriptor is no longer ours to touch.
-    pub fn release(&self) {
-        *self.descriptor.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    fn descriptor(&self) -> std::sync::MutexGuard<'_, Option<RawFd>> {
+        self.descriptor.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What the deadlines ask for now. Asking for a ping notes that it is out.

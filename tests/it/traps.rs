@@ -127,6 +127,25 @@ async fn more_connections_than_the_server_holds_are_refused_with_503() {
 }
 
 #[actix_rt::test]
+async fn a_client_that_ignores_its_goodbye_keeps_no_connection() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let hub = TestHub::start_with(|c| c.limits.auth_timeout_seconds = 1).await;
+    for (path, code) in [("/app/nobody?protocol=7", 4001_u16), ("/app/app-key?protocol=7", 4009)] {
+        let mut stream = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        let upgrade = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(upgrade.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap().unwrap();
+        let code = code.to_be_bytes();
+        assert!(said.windows(2).any(|pair| pair == code), "{path}: the goodbye came before the end");
+    }
+    hub.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_handshake_that_drips_is_ended_in_seconds_and_others_connect_meanwhile() {
     let hub = TestHub::start().await;
     let mut slow = tokio::net::TcpStream::connect(hub.address).await.unwrap();
