@@ -1,5 +1,6 @@
 //! `SentinelActor`: watches every session's deadlines from outside, once a second, because a session's own
-//! timers stand still while its socket is jammed. It also asks whether the tokens of open sessions still hold.
+//! timers stand still while its socket is jammed. It also asks whether the tokens that open sessions stand on
+//! still hold.
 //!
 //! Its mailbox gets only probes. If it dies, the watchdog ends the process.
 
@@ -67,12 +68,7 @@ impl SentinelActor {
     }
 
     fn recheck(&mut self, ctx: &mut Context<Self>) {
-        let mut by_token: HashMap<TokenId, Vec<Arc<Link>>> = HashMap::new();
-        for link in self.table.snapshot() {
-            if let Some(token) = link.token {
-                by_token.entry(token).or_default().push(link);
-            }
-        }
+        let by_token = self.table.by_token();
         if by_token.is_empty() || self.checking {
             return;
         }

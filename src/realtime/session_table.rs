@@ -3,38 +3,79 @@
 //! Shared state and not an actor: a session enters and leaves it in a few nanoseconds, also from `Drop`.
 
 use super::link::{CoarseClock, Link};
-use crate::domain::SocketId;
+use crate::domain::{SocketId, TokenId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Tokens that are remembered of one session beside its own; a page uses one. The oldest is forgotten first.
+const VOUCHERS: usize = 8;
+
 /// The open sessions. Cloning shares the table.
 #[derive(Debug, Clone, Default)]
 pub struct SessionTable {
-    sessions: Arc<Mutex<HashMap<SocketId, Arc<Link>>>>,
+    sessions: Arc<Mutex<Sessions>>,
     clock: Arc<CoarseClock>,
     closed: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    open: HashMap<SocketId, Arc<Link>>,
+    /// The tokens that subscriptions of a session were signed for.
+    vouchers: HashMap<SocketId, Vec<TokenId>>,
 }
 
 impl SessionTable {
     /// Enters a session, unless there are `limit` already or the table is closed for a drain.
     pub fn enter(&self, link: &Arc<Link>, limit: usize) -> bool {
         let mut sessions = self.lock();
-        if self.closed.load(Ordering::Relaxed) || sessions.len() >= limit {
+        if self.closed.load(Ordering::Relaxed) || sessions.open.len() >= limit {
             return false;
         }
-        sessions.insert(link.socket, link.clone());
+        sessions.open.insert(link.socket, link.clone());
         true
     }
 
     /// A session is over; false if it had never been entered.
     pub fn leave(&self, socket: SocketId) -> bool {
-        self.lock().remove(&socket).is_some()
+        let mut sessions = self.lock();
+        sessions.vouchers.remove(&socket);
+        sessions.open.remove(&socket).is_some()
+    }
+
+    /// A subscription of this session is being signed for the bearer of this token: the session is to end
+    /// with the token, as if it had come with it.
+    pub fn vouch(&self, socket: SocketId, token: TokenId) {
+        let mut sessions = self.lock();
+        if !sessions.open.contains_key(&socket) {
+            return;
+        }
+        let tokens = sessions.vouchers.entry(socket).or_default();
+        if !tokens.contains(&token) {
+            if tokens.len() == VOUCHERS {
+                tokens.remove(0);
+            }
+            tokens.push(token);
+        }
+    }
+
+    /// The sessions that stand on each token.
+    pub fn by_token(&self) -> HashMap<TokenId, Vec<Arc<Link>>> {
+        let sessions = self.lock();
+        let mut by_token: HashMap<TokenId, Vec<Arc<Link>>> = HashMap::new();
+        for (socket, link) in &sessions.open {
+            let vouchers = sessions.vouchers.get(socket).into_iter().flatten().copied();
+            for token in link.token.into_iter().chain(vouchers) {
+                by_token.entry(token).or_default().push(link.clone());
+            }
+        }
+        by_token
     }
 
     /// How many are open.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().open.len()
     }
 
     /// Whether none is open.
@@ -54,7 +95,7 @@ impl SessionTable {
 
     /// The open sessions at this moment.
     pub fn snapshot(&self) -> Vec<Arc<Link>> {
-        self.lock().values().cloned().collect()
+        self.lock().open.values().cloned().collect()
     }
 
     /// The time that links are measured by.
@@ -62,7 +103,7 @@ impl SessionTable {
         &self.clock
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Link>>> {
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
         // A panic while the lock was held cannot have left a map half changed.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,5 +123,21 @@ mod tests {
         table.close();
         assert!(!table.enter(&link(3), 1));
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_session_stands_on_the_tokens_it_was_signed_for_while_it_is_open() {
+        let table = SessionTable::default();
+        let own = Arc::new(Link::new(SocketId::from_bits(1), Some(TokenId(1)), 1, None, 0));
+        table.vouch(own.socket, TokenId(9));
+        assert!(table.by_token().is_empty(), "it is not open yet");
+        table.enter(&own, 1);
+        (2..20).chain(2..20).for_each(|id| table.vouch(own.socket, TokenId(id)));
+        let by_token = table.by_token();
+        assert_eq!(by_token.len(), 1 + VOUCHERS);
+        assert!(by_token.contains_key(&TokenId(1)) && by_token.contains_key(&TokenId(19)));
+        table.leave(own.socket);
+        assert!(table.by_token().is_empty());
+        assert!(table.lock().vouchers.is_empty());
     }
 }

@@ -105,6 +105,24 @@ async fn a_token_gets_subscriptions_signed_that_its_user_may_have() {
     hub.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_revoked_token_loses_the_sockets_that_it_got_subscriptions_signed_for() {
+    let hub = TestHub::start_with(|c| c.auth.recheck_seconds = 1).await;
+    let ana = hub.somebody("Ana").await;
+    let other = hub.token_for(ana.tenant, ana.user, None).await;
+    let channel = format!("private-tenant.{}", ana.tenant);
+    let (mut socket, mut stays) = (hub.connect().await, hub.connect().await);
+    for (socket, token) in [(&mut socket, &ana.token), (&mut stays, &other.token)] {
+        let answer = authorize(&hub, token, &socket.id, &channel).await.unwrap();
+        socket.event("pusher:subscribe", json!({"channel": channel, "auth": answer["auth"]})).await;
+        socket.succeeded(&channel).await;
+    }
+    hub.db.transaction(async |conn| bellwire::auth::token::revoke(conn, ana.token_id).await).await.unwrap();
+    assert_eq!(socket.closed().await, 4009);
+    stays.expect_nothing().await;
+    hub.stop().await;
+}
+
 /// As pusher-js asks: a form.
 async fn authorize(hub: &TestHub, token: &str, socket: &str, channel: &str) -> Result<Value, u16> {
     let form = [("socket_id", socket), ("channel_name", channel)];

@@ -54,7 +54,11 @@ async fn authorize(
         None => hub.apps.first(),
     };
     let app = app.ok_or_else(|| Error::field("app_key", "There is no app with this key."))?;
-    Ok(HttpResponse::Ok().json(sign(app, &identity, &ask)?))
+    let socket: SocketId =
+        ask.socket_id.parse().map_err(|()| Error::field("socket_id", "The socket_id is not one of ours."))?;
+    let answer = sign(app, &identity, socket, &ask.channel_name)?;
+    hub.table.vouch(socket, identity.token_id);
+    Ok(HttpResponse::Ok().json(answer))
 }
 
 fn read(request: &HttpRequest, body: &[u8]) -> Result<Ask> {
@@ -73,10 +77,8 @@ fn unreadable(error: &dyn std::error::Error) -> Error {
     Error::new(Code::Invalid, format!("socket_id and channel_name are needed: {error}."))
 }
 
-fn sign(app: &App, identity: &Identity, ask: &Ask) -> Result<Answer> {
-    let socket: SocketId =
-        ask.socket_id.parse().map_err(|()| Error::field("socket_id", "The socket_id is not one of ours."))?;
-    let channel = ChannelName::parse(&ask.channel_name).map_err(|e| Error::field("channel_name", e))?;
+fn sign(app: &App, identity: &Identity, socket: SocketId, name: &str) -> Result<Answer> {
+    let channel = ChannelName::parse(name).map_err(|e| Error::field("channel_name", e))?;
     if !channel.kind().is_guarded() || !channel_policy::identity_may_join(identity, &channel) {
         return Err(Error::new(Code::Forbidden, "You may not subscribe to this channel."));
     }
