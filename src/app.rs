@@ -150,6 +150,7 @@ fn bind(state: State, hub: Arc<Hub>) -> Result<(Server, SocketAddr)> {
             .app_data(web::Data::new(state.clone()))
             .app_data(web::Data::from(hub.clone()))
             .app_data(web::Data::new(started))
+            .wrap(from_fn(http::cors::share))
             .wrap(from_fn(http::middleware::observe))
             .configure(http::configure)
     })

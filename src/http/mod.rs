@@ -1,9 +1,10 @@
 //! The doors: routes, what they read from a request, and how they answer.
 //!
-//! [`configure`] is the list of every route, a line a group. `app` lays [`middleware::observe`] around it and
-//! puts a [`State`] into the app's data.
+//! [`configure`] is the list of every route, a line a group. `app` lays [`cors::share`] and [`middleware::observe`]
+//! around it and puts a [`State`] into the app's data.
 
 pub mod client_address;
+pub mod cors;
 pub mod extract;
 pub mod idempotent;
 pub mod middleware;

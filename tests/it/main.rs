@@ -14,6 +14,7 @@ mod architecture;
 mod auth;
 mod catalog;
 mod cli;
+mod cors;
 mod demo;
 mod idempotency;
 mod kill;

@@ -58,6 +58,7 @@ impl Rest {
         let app = move || {
             App::new()
                 .app_data(web::Data::new(state.clone()))
+                .wrap(from_fn(http::cors::share))
                 .wrap(from_fn(middleware::observe))
                 .configure(http::configure)
         };
