@@ -4,14 +4,20 @@ use super::State;
 use crate::auth::Identity;
 use crate::domain::{Code, Error, Fields, Result, SocketId};
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 const SOCKET_ID: HeaderName = HeaderName::from_static("x-socket-id");
+
+/// How long a body may take to arrive. Without an end a client that never sends what it announced would keep
+/// its connection for ever.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bearer token of the `Authorization` header, verified; 401 without one.
 impl FromRequest for Identity {
@@ -77,7 +83,7 @@ impl FromRequest for Body {
 
 impl Body {
     /// Reads the body to its end: 415 when it is not declared as JSON, 413 when it is over the limit.
-    pub async fn read(mut self) -> Result<Sent> {
+    pub async fn read(self) -> Result<Sent> {
         if !is_json(self.request.headers()) {
             let message = "The body must be JSON: send Content-Type: application/json.";
             return Err(Error::new(Code::UnsupportedMediaType, message));
@@ -86,18 +92,35 @@ impl Body {
         if declared_length(self.request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
+        let bytes = collect(self.payload, limit, BODY_PATIENCE).await?;
+        Ok(Sent { request: self.request, bytes })
+    }
+}
+
+/// A body as it came, whatever it is declared as: 413 when it is over `limit`, 400 when it does not come whole.
+pub async fn raw(payload: web::Payload, limit: usize) -> Result<web::Bytes> {
+    collect(payload, limit, BODY_PATIENCE).await
+}
+
+async fn collect<S>(mut payload: S, limit: usize, patience: Duration) -> Result<web::Bytes>
+where
+    S: Stream<Item = std::result::Result<web::Bytes, PayloadError>> + Unpin,
+{
+    let broken = || Error::new(Code::Malformed, "The body ended too early.");
+    let all = async {
         let mut bytes = web::BytesMut::new();
-        while let Some(chunk) = self.payload.next().await {
-            let chunk = chunk.map_err(|e| {
-                Error::new(Code::Malformed, "The body ended too early.").because(e.to_string())
-            })?;
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|e| broken().because(e.to_string()))?;
             if bytes.len() + chunk.len() > limit {
                 return Err(too_large(limit));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Sent { request: self.request, bytes: bytes.freeze() })
-    }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(patience, all)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Code::Malformed, "The body did not arrive in time.")))
 }
 
 impl Sent {
@@ -139,6 +162,14 @@ mod tests {
         assert_eq!(read("bearer  1|x").as_deref(), Some("1|x"));
         assert_eq!(read("Basic 1|x"), None);
         assert_eq!(read("1|x"), None);
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let begun = futures_util::stream::iter([Ok(web::Bytes::from_static(b"{"))]);
+        let never = begun.chain(futures_util::stream::pending());
+        let error = collect(never, 10, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(error.code(), Code::Malformed);
     }
 
     #[test]

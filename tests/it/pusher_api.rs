@@ -123,6 +123,19 @@ async fn a_revoked_token_loses_the_sockets_that_it_got_subscriptions_signed_for(
     hub.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_body_over_the_limit_is_a_413_in_the_shape_of_every_error() {
+    let hub = TestHub::start().await;
+    let ana = hub.somebody("Ana").await;
+    for path in ["/broadcasting/auth", "/apps/app-id/events"] {
+        let request = awc::Client::default().post(hub.url(path)).bearer_auth(&ana.token);
+        let mut response = request.send_body("x".repeat(150_000)).await.unwrap();
+        assert_eq!(response.status().as_u16(), 413, "{path}");
+        assert!(response.json::<Value>().await.unwrap()["message"].is_string(), "{path}");
+    }
+    hub.stop().await;
+}
+
 /// As pusher-js asks: a form.
 async fn authorize(hub: &TestHub, token: &str, socket: &str, channel: &str) -> Result<Value, u16> {
     let form = [("socket_id", socket), ("channel_name", channel)];

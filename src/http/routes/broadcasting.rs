@@ -4,6 +4,8 @@
 use crate::auth::{Identity, channel_policy, channel_signature};
 use crate::config::App;
 use crate::domain::{ChannelKind, ChannelName, Code, Error, Result, SocketId};
+use crate::http::extract;
+use crate::http::respond::method_not_allowed;
 use crate::realtime::Hub;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,8 +18,8 @@ const MAX_BODY: usize = 4_096;
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(
         web::resource("/broadcasting/auth")
-            .app_data(web::PayloadConfig::new(MAX_BODY))
-            .route(web::post().to(authorize)),
+            .route(web::post().to(authorize))
+            .default_service(method_not_allowed("POST")),
     );
 }
 
@@ -44,11 +46,11 @@ struct Answer {
 async fn authorize(
     request: HttpRequest,
     query: web::Query<Query>,
-    body: web::Bytes,
+    payload: web::Payload,
     identity: Identity,
     hub: web::Data<Hub>,
 ) -> Result<HttpResponse> {
-    let ask = read(&request, &body)?;
+    let ask = read(&request, &extract::raw(payload, MAX_BODY).await?)?;
     let app = match &query.app_key {
         Some(key) => hub.app_by_key(key),
         None => hub.apps.first(),

@@ -4,7 +4,7 @@
 use crate::auth::api_signature::{self, SignedRequest};
 use crate::config::App;
 use crate::domain::{ChannelName, Clock, Code, Error, Result, SocketId};
-use crate::http::State;
+use crate::http::{State, extract};
 use crate::realtime::{Hub, Publication};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -22,11 +22,7 @@ const MAX_BODY: usize = 131_072;
 
 /// Adds the routes.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        web::scope("/apps/{app}")
-            .app_data(web::PayloadConfig::new(MAX_BODY))
-            .route("/events", web::post().to(trigger)),
-    );
+    cfg.service(web::scope("/apps/{app}").route("/events", web::post().to(trigger)));
 }
 
 /// The body of `POST /apps/{id}/events`.
@@ -43,10 +39,11 @@ struct Trigger {
 async fn trigger(
     request: HttpRequest,
     app: web::Path<String>,
-    body: web::Bytes,
+    payload: web::Payload,
     hub: web::Data<Hub>,
     state: web::Data<State>,
 ) -> Result<HttpResponse> {
+    let body = extract::raw(payload, MAX_BODY).await?;
     let at = Instant::now();
     let app = verified(&request, &app, &body, &hub, &state.clock)?;
     let trigger: Trigger = serde_json::from_slice(&body)
