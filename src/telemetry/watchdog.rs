@@ -118,4 +118,29 @@ mod tests {
         arbiter.join().unwrap();
         assert_eq!(silent(&recipient, Duration::from_secs(5)).await, Some("its mailbox is closed"));
     }
+
+    const CHILD: &str = "BELLWIRE_TEST_WATCHDOG_CHILD";
+
+    /// Not a test of its own: the process that the next test starts and that the watchdog ends.
+    #[actix::test]
+    async fn child() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        let _watchdog = start(vec![("stuck", Stuck.start().recipient())], Duration::from_millis(50)).unwrap();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+
+    #[test]
+    fn a_silent_actor_ends_the_process() {
+        let this = std::env::current_exe().unwrap();
+        let name = concat!(module_path!(), "::child");
+        let name = name.split_once("::").unwrap().1;
+        let status = std::process::Command::new(this)
+            .args(["--exact", name])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert_eq!(status.unwrap().code(), Some(EXIT_CODE));
+    }
 }
