@@ -42,8 +42,8 @@ impl Frame {
 pub enum ToSession {
     /// Write this to the client.
     Frame(Arc<Frame>),
-    /// A channel took the subscription back (its presence is full); the frame tells the client why.
-    Refused(crate::domain::ChannelName, Arc<Frame>),
+    /// A channel refused the join with this number (its presence is full); the frame tells the client why.
+    Refused(crate::domain::ChannelName, u32, Arc<Frame>),
     /// The client was silent for long: ask whether it is there.
     Ping,
     /// End the connection.

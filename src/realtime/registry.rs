@@ -49,6 +49,8 @@ pub struct Join {
     pub link: Arc<Link>,
     /// Who it is, in a presence channel.
     pub member: Option<Member>,
+    /// Which of the session's joins this is.
+    pub number: u32,
 }
 
 /// A session leaves channels.
@@ -202,14 +204,17 @@ impl RegistryActor {
     /// False if the channel is there and full.
     fn publish(&self, key: &ChannelKey, publication: &Arc<Publication>) -> bool {
         let Some(channel) = self.channels.get(key) else { return true };
-        let full = matches!(
-            channel.addr.try_send(Publish(publication.clone())),
-            Err(actix::prelude::SendError::Full(_))
-        );
-        if full {
-            self.parts.metrics.mailbox_full.with_label_values(&["channel"]).inc();
+        match channel.addr.try_send(Publish(publication.clone())) {
+            Ok(()) => true,
+            Err(actix::prelude::SendError::Full(_)) => {
+                self.parts.metrics.mailbox_full.with_label_values(&["channel"]).inc();
+                false
+            }
+            Err(actix::prelude::SendError::Closed(_)) => {
+                tracing::error!(channel = %key.name, "a channel has died; it is made anew by its next subscriber");
+                true
+            }
         }
-        !full
     }
 
     fn wake(&mut self, endpoint: EndpointId) {
@@ -255,8 +260,8 @@ impl Handler<Join> for RegistryActor {
         }
         if let Some(channel) = self.channels.get_mut(&join.key) {
             channel.subscribes += 1;
-            let (link, member, count) = (join.link, join.member, channel.subscribes);
-            channel.addr.do_send(Subscribe { link, member, count });
+            let Join { link, member, number, .. } = join;
+            channel.addr.do_send(Subscribe { link, member, number, count: channel.subscribes });
         }
     }
 }

@@ -84,8 +84,9 @@ impl Relay {
     }
 
     /// Event `id` could not be routed (a channel was full): go back to before it; the next look brings it
-    /// and what follows again.
+    /// and what follows again, and until then there is no use in reading on.
     pub fn step_back(&mut self, id: EventId) {
+        self.again = false;
         self.cursor = self.cursor.min(EventId(id.0 - 1));
     }
 }

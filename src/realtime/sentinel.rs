@@ -7,7 +7,7 @@
 use super::frame::{Ending, ToSession};
 use super::link::{Deadlines, Link, Verdict};
 use super::session_table::SessionTable;
-use crate::domain::{Probe, Result, TokenId};
+use crate::domain::{Code, Error, Probe, Result, TokenId};
 use crate::telemetry::Metrics;
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How often the deadlines are looked at; also the grain of the coarse clock.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long the answer about tokens is waited for before it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks which of these tokens are still good.
 pub type TokenCheck = Box<dyn Fn(Vec<TokenId>) -> LocalBoxFuture<'static, Result<HashSet<TokenId>>> + Send>;
@@ -73,7 +76,11 @@ impl SentinelActor {
             return;
         }
         self.checking = true;
-        let answer = (self.still_valid)(by_token.keys().copied().collect());
+        let asking = (self.still_valid)(by_token.keys().copied().collect());
+        let answer = async move {
+            let late = || Error::new(Code::Unavailable, "The database did not answer in time.");
+            tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))
+        };
         ctx.spawn(answer.into_actor(self).map(move |answer, actor, _| {
             actor.checking = false;
             match answer {

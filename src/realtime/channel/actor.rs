@@ -6,10 +6,10 @@
 //! It is not restarted: when it dies, its next subscriber gets a new one.
 
 use super::presence::{Joined, Member, Presence};
-use super::roster::{Broadcast, Roster};
+use super::roster::{Broadcast, Roster, cut_off};
 use crate::domain::{ChannelKind, ChannelName, EventId, SocketId};
 use crate::realtime::frame::{Frame, Publication, ToSession};
-use crate::realtime::link::Link;
+use crate::realtime::link::{Link, Undelivered};
 use crate::realtime::protocol::pusher;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
@@ -26,6 +26,8 @@ pub struct Subscribe {
     pub link: Arc<Link>,
     /// Who it is, in a presence channel.
     pub member: Option<Member>,
+    /// Which of the session's joins this is; a refusal names it.
+    pub number: u32,
     /// How many subscribes the registry has sent this channel, this one included.
     pub count: u64,
 }
@@ -74,8 +76,11 @@ impl ChannelActor {
             Some(presence) => pusher::presence_data(presence.members()),
             None => "{}".to_owned(),
         };
-        // One that cannot take its welcome is over its budget or gone; the next broadcast finds that out.
-        let _ = link.deliver(&Frame::answer(pusher::subscription_succeeded(&self.name, &data)));
+        let frame = Frame::answer(pusher::subscription_succeeded(&self.name, &data));
+        if link.deliver(&frame) == Err(Undelivered::Slow) {
+            // As in a broadcast: a client that cannot take its welcome would wait for it for ever.
+            cut_off(link);
+        }
     }
 
     /// Takes the member in, where there is one to take; what it changed for the others, or `Full`.
@@ -86,10 +91,10 @@ impl ChannelActor {
         }
     }
 
-    fn refuse(&self, link: &Link) {
+    fn refuse(&self, link: &Link, number: u32) {
         let message = format!("The channel has {} members, which is its limit.", self.presence_limit);
         let text = pusher::subscription_error(self.name.as_str(), "LimitReached", &message, 403);
-        let _ = link.send(ToSession::Refused(self.name.clone(), Frame::answer(text)));
+        let _ = link.send(ToSession::Refused(self.name.clone(), number, Frame::answer(text)));
     }
 
     fn announce(&mut self, newcomer: SocketId, member: Option<&Member>) {
@@ -151,7 +156,7 @@ impl Handler<Subscribe> for ChannelActor {
         let (link, member) = (message.link, message.member);
         let joined = self.admit(&link, member.as_ref());
         if joined == Joined::Full {
-            self.refuse(&link);
+            self.refuse(&link, message.number);
         } else {
             if self.roster.add(link.clone()) {
                 self.metrics.subscriptions.inc();
@@ -225,7 +230,7 @@ mod tests {
         if let Some(mailbox) = mailbox {
             link.attach(mailbox.recipient());
         }
-        Subscribe { link, member: Some(Member::named(&n.to_string(), "x")), count: n }
+        Subscribe { link, member: Some(Member::named(&n.to_string(), "x")), number: 1, count: n }
     }
 
     #[actix_rt::test]

@@ -110,7 +110,7 @@ impl SessionActor {
             Effect::Send(text) => ctx.text(text),
             Effect::Authenticated => self.link.authenticate(),
             Effect::End(ending) => self.end(ending, ctx),
-            Effect::Join(channel, member) => self.join(channel, member, ctx),
+            Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
             Effect::Leave(channel) => {
                 if let Some(accepted) = &self.accepted {
                     self.hub.leave(&accepted.app.id, self.link.socket, vec![channel]);
@@ -119,10 +119,16 @@ impl SessionActor {
         }
     }
 
-    fn join(&self, name: ChannelName, member: Option<Member>, ctx: &mut ws::WebsocketContext<Self>) {
+    fn join(
+        &self,
+        name: ChannelName,
+        member: Option<Member>,
+        number: u32,
+        ctx: &mut ws::WebsocketContext<Self>,
+    ) {
         let Some(accepted) = &self.accepted else { return };
         let key = ChannelKey { app: accepted.app.id.clone(), name };
-        let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member });
+        let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member, number });
         // Waiting here is the answer to a client that subscribes faster than the registry takes it.
         ctx.wait(async move { hub.join(join).await }.into_actor(self).map(|joined, session, ctx| {
             if !joined {
@@ -218,9 +224,9 @@ impl Handler<ToSession> for SessionActor {
                 }
                 ctx.text(frame.text.clone());
             }
-            ToSession::Refused(channel, frame) => {
+            ToSession::Refused(channel, join, frame) => {
                 if let Some(accepted) = &mut self.accepted {
-                    accepted.machine.refused(&channel);
+                    accepted.machine.refused(&channel, join);
                 }
                 ctx.text(frame.text.clone());
             }

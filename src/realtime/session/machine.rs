@@ -7,7 +7,7 @@ use crate::realtime::channel::Member;
 use crate::realtime::frame::Ending;
 use crate::realtime::protocol::pusher::{self, ClientFrame};
 use bytestring::ByteString;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One connection's state.
@@ -17,7 +17,9 @@ pub struct Machine {
     principal: Option<Principal>,
     doorkeeper: Arc<dyn Doorkeeper>,
     limits: Limits,
-    channels: HashSet<ChannelName>,
+    /// What it is subscribed to, each with the number of its latest join.
+    channels: HashMap<ChannelName, u32>,
+    joins: u32,
 }
 
 /// Bounds of one session.
@@ -34,8 +36,8 @@ pub struct Limits {
 pub enum Effect {
     /// Say this to the client.
     Send(ByteString),
-    /// Subscribe to a channel; it will answer the client.
-    Join(ChannelName, Option<Member>),
+    /// Subscribe to a channel, which will answer the client; the number tells this join from later ones.
+    Join(ChannelName, Option<Member>, u32),
     /// Leave a channel.
     Leave(ChannelName),
     /// The connection has shown a credential.
@@ -56,7 +58,7 @@ impl Machine {
         doorkeeper: Arc<dyn Doorkeeper>,
         limits: Limits,
     ) -> Self {
-        Self { socket, app, principal, doorkeeper, limits, channels: HashSet::new() }
+        Self { socket, app, principal, doorkeeper, limits, channels: HashMap::new(), joins: 0 }
     }
 
     /// The first message of a connection.
@@ -66,12 +68,14 @@ impl Machine {
 
     /// The channels that it is subscribed to; taking them ends all subscriptions.
     pub fn take_channels(&mut self) -> Vec<ChannelName> {
-        self.channels.drain().collect()
+        self.channels.drain().map(|(name, _)| name).collect()
     }
 
-    /// A channel took a subscription back.
-    pub fn refused(&mut self, channel: &ChannelName) {
-        self.channels.remove(channel);
+    /// A channel refused this join. A later join of the same channel is another matter: it may stand.
+    pub fn refused(&mut self, channel: &ChannelName, join: u32) {
+        if self.channels.get(channel) == Some(&join) {
+            self.channels.remove(channel);
+        }
     }
 
     /// A text message arrived.
@@ -94,9 +98,10 @@ impl Machine {
         };
         match self.admit(&channel, subscribe) {
             Ok((member, credential)) => {
-                self.channels.insert(channel.clone());
+                self.joins = self.joins.wrapping_add(1);
+                self.channels.insert(channel.clone(), self.joins);
                 let proof = credential.then_some(Effect::Authenticated);
-                proof.into_iter().chain([Effect::Join(channel, member)]).collect()
+                proof.into_iter().chain([Effect::Join(channel, member, self.joins)]).collect()
             }
             Err((kind, message, status)) => {
                 vec![Effect::Send(pusher::subscription_error(channel.as_str(), kind, &message, status))]
@@ -110,7 +115,7 @@ impl Machine {
         channel: &ChannelName,
         subscribe: &pusher::Subscribe,
     ) -> Result<(Option<Member>, bool), Refusal> {
-        let known = self.channels.contains(channel);
+        let known = self.channels.contains_key(channel);
         if !known && self.channels.len() >= self.limits.subscriptions {
             let message = format!("A connection may have {} subscriptions.", self.limits.subscriptions);
             return Err(("LimitReached", message, 403));
@@ -158,8 +163,8 @@ impl Machine {
 
     fn unsubscribe(&mut self, channel: &str) -> Vec<Effect> {
         // The protocol has no answer to this, and none to one that was not subscribed either.
-        let name = ChannelName::parse(channel).ok().and_then(|name| self.channels.take(&name));
-        name.map(Effect::Leave).into_iter().collect()
+        let name = ChannelName::parse(channel).ok().and_then(|name| self.channels.remove_entry(&name));
+        name.map(|(name, _)| Effect::Leave(name)).into_iter().collect()
     }
 }
 
@@ -227,7 +232,7 @@ mod tests {
     #[test]
     fn anyone_may_join_a_public_channel_and_has_not_shown_a_credential() {
         let effects = subscribe(&mut machine(None), &json!({"channel": "news", "auth": ""}));
-        assert!(matches!(&effects[..], [Effect::Join(name, None)] if name.as_str() == "news"));
+        assert!(matches!(&effects[..], [Effect::Join(name, None, _)] if name.as_str() == "news"));
     }
 
     #[test]
@@ -266,7 +271,7 @@ mod tests {
     fn a_presence_member_is_who_the_token_says_whatever_the_client_says() {
         let data = json!({"channel": "presence-tenant.3", "channel_data": "{\"user_id\":\"1\"}"});
         match &subscribe(&mut machine(Some(ana())), &data)[..] {
-            [Effect::Authenticated, Effect::Join(_, Some(member))] => assert_eq!(&*member.user_id, "7"),
+            [Effect::Authenticated, Effect::Join(_, Some(member), _)] => assert_eq!(&*member.user_id, "7"),
             other => panic!("{other:?}"),
         }
     }
@@ -288,6 +293,18 @@ mod tests {
             sent(&subscribe(&mut machine, &json!({"channel": "c"})))["event"],
             "pusher:subscription_error"
         );
+    }
+
+    #[test]
+    fn a_refusal_of_an_earlier_join_does_not_undo_a_later_one() {
+        let mut machine = machine(None);
+        let leave = r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#;
+        subscribe(&mut machine, &json!({"channel": "a"}));
+        machine.text(leave);
+        let effects = subscribe(&mut machine, &json!({"channel": "a"}));
+        let [Effect::Join(name, _, latest)] = &effects[..] else { panic!("{effects:?}") };
+        machine.refused(name, latest - 1);
+        assert_eq!(&machine.take_channels()[..], std::slice::from_ref(name));
     }
 
     #[test]
