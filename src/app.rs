@@ -61,6 +61,7 @@ impl App {
                 "There is no app to connect to. Run `bellwire app create` and put what it prints into config.toml.",
             ));
         }
+        raise_file_limit();
         let config = Arc::new(config);
         let clock = Clock::System;
         let db = open_database(&config.database)?;
@@ -262,6 +263,14 @@ fn workers(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         n => n,
     }
+}
+
+/// Takes the descriptors that the system would give us: shells start programs with few of them.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, we live with what there is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The WebSockets that this process can hold: what the operator says, within the file limit and what the
