@@ -247,6 +247,9 @@ async fn subscribing_twice_is_answered_twice_and_delivered_once() {
     hub.publish("news", "n", "1").await;
     socket.expect("n").await;
     socket.expect_nothing().await;
+    // Established, two welcomes, the event and the pong; two subscribes and the ping.
+    hub.wait_for_metric("bellwire_messages_out_total 5").await;
+    hub.wait_for_metric("bellwire_messages_in_total 3").await;
     hub.stop().await;
 }
 

@@ -77,9 +77,11 @@ impl ChannelActor {
             None => "{}".to_owned(),
         };
         let frame = Frame::answer(pusher::subscription_succeeded(&self.name, &data));
-        if link.deliver(&frame) == Err(Undelivered::Slow) {
+        match link.deliver(&frame) {
+            Ok(()) => self.metrics.messages_out.inc(),
             // As in a broadcast: a client that cannot take its welcome would wait for it for ever.
-            cut_off(link);
+            Err(Undelivered::Slow) => cut_off(link),
+            Err(Undelivered::Gone) => {}
         }
     }
 

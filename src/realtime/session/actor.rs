@@ -107,7 +107,7 @@ impl SessionActor {
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut ws::WebsocketContext<Self>) {
         match effect {
-            Effect::Send(text) => ctx.text(text),
+            Effect::Send(text) => self.say(text, ctx),
             Effect::Authenticated => self.link.authenticate(),
             Effect::End(ending) => self.end(ending, ctx),
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
@@ -135,6 +135,12 @@ impl SessionActor {
                 session.end(Ending { code: 4100, reason: "The hub is not available" }, ctx);
             }
         }));
+    }
+
+    /// Says something of the session's own; what channels say is counted by them, once a broadcast.
+    fn say(&self, text: ByteString, ctx: &mut ws::WebsocketContext<Self>) {
+        self.hub.metrics.messages_out.inc();
+        ctx.text(text);
     }
 
     fn end(&self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
@@ -193,7 +199,7 @@ impl Actor for SessionActor {
             return self.end(Ending { code: 4100, reason: "Over capacity" }, ctx);
         }
         self.hub.metrics.connections.inc();
-        ctx.text(accepted.machine.established());
+        self.say(accepted.machine.established(), ctx);
         self.link.attach(ctx.address().recipient());
     }
 }
@@ -228,9 +234,9 @@ impl Handler<ToSession> for SessionActor {
                 if let Some(accepted) = &mut self.accepted {
                     accepted.machine.refused(&channel, join);
                 }
-                ctx.text(frame.text.clone());
+                self.say(frame.text.clone(), ctx);
             }
-            ToSession::Ping => ctx.text(pusher::ping()),
+            ToSession::Ping => self.say(pusher::ping(), ctx),
             ToSession::End(ending) => self.end(ending, ctx),
         }
     }
