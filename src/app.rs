@@ -58,7 +58,8 @@ impl App {
         if config.apps.is_empty() {
             return Err(Error::new(
                 Code::Invalid,
-                "There is no app to connect to. Run `bellwire app create` and put what it prints into config.toml.",
+                "There is no app in the configuration, so no client could connect. Run `bellwire app create` and \
+                 put the [[apps]] block that it prints into config.toml.",
             ));
         }
         raise_file_limit();

@@ -4,7 +4,7 @@ use super::output::{self, Output};
 use super::signals;
 use crate::app::App;
 use crate::config::Config;
-use crate::domain::{Code, Error, Result};
+use crate::domain::Result;
 use crate::telemetry::logs;
 
 #[derive(Debug, clap::Args)]
@@ -17,13 +17,6 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, mut config: Config) -> Result<Output> {
     if let Some(bind) = args.bind {
         config.server.bind = bind;
-    }
-    if config.apps.is_empty() {
-        return Err(Error::new(
-            Code::Invalid,
-            "There is no app in the configuration, so no client could connect. Run `bellwire app create` and \
-             put the [[apps]] block that it prints into config.toml.",
-        ));
     }
     logs::init(&config.log);
     let shutdown = signals::shutdown()?;
