@@ -101,6 +101,7 @@ impl App {
         let watched = [
             ("registry", registry.recipient()),
             ("sentinel", sentinel.recipient()),
+            ("webhook ledger", endpoints.probe()),
             ("webhook sweep", sweep.recipient()),
         ];
         let watchdog = watch(&config, watched.into())?;

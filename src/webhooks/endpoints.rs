@@ -6,7 +6,7 @@ use super::delivery;
 use super::endpoint_actor::EndpointActor;
 use super::ledger::Ledger;
 use crate::config;
-use crate::domain::{Clock, EndpointId, Result, Wake};
+use crate::domain::{Clock, EndpointId, Probe, Result, Wake};
 use crate::storage::Db;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
@@ -108,9 +108,9 @@ impl Endpoints {
         self.works.concurrency.saturating_sub(self.works.permits.available_permits())
     }
 
-    /// Whether the sender's core answers; for a watchdog, which brings its own time limit.
-    pub async fn responds(&self) -> bool {
-        self.works.ledger.responds().await
+    /// Where the watchdog asks whether the sender's core answers: without it nothing is claimed or written down.
+    pub fn probe(&self) -> Recipient<Probe> {
+        self.works.ledger.probe()
     }
 
     /// Stops claiming and sending, waits for the attempts in flight to end and be written down, for at most

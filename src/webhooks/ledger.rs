@@ -9,7 +9,7 @@
 
 use super::books::{Books, Claim, Claimed, Entry, Request};
 use super::delivery_log::Attempt;
-use crate::domain::{Code, EndpointId, Error, Result};
+use crate::domain::{Code, EndpointId, Error, Probe, Result};
 use actix::prelude::*;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -59,9 +59,9 @@ impl Ledger {
         self.0.send(Close).await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Whether the actor answers.
-    pub(super) async fn responds(&self) -> bool {
-        self.0.send(Ping).await.is_ok()
+    /// Where the watchdog asks whether the actor answers.
+    pub(super) fn probe(&self) -> Recipient<Probe> {
+        self.0.clone().recipient()
     }
 }
 
@@ -76,10 +76,6 @@ struct Write(Attempt);
 #[derive(Message)]
 #[rtype(result = "Result<()>")]
 struct Close;
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Ping;
 
 struct LedgerActor {
     books: Books,
@@ -173,10 +169,10 @@ impl Handler<Close> for LedgerActor {
     }
 }
 
-impl Handler<Ping> for LedgerActor {
+impl Handler<Probe> for LedgerActor {
     type Result = ();
 
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {}
 }
 
 fn first<T>(waiting: &mut Vec<T>) -> Vec<T> {

@@ -169,7 +169,7 @@ async fn a_drain_finishes_what_is_in_flight_and_hands_the_rest_back(db: TestDb) 
     assert_eq!(rows.iter().filter(|r| r.status == "delivered").count(), 2);
     assert!(rows.iter().all(|r| r.lease_owner.is_none()), "{rows:?}");
     world.sender.wake(&[endpoint.id]);
-    assert!(world.sender.endpoints.responds().await);
+    world.sender.endpoints.probe().send(bellwire::domain::Probe).await.unwrap();
     assert!(receiver.already().is_none(), "nothing is sent after a drain");
 
     let next = world.another_sender().await;
