@@ -85,17 +85,12 @@ fn denied(message: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AppId, Secret};
+    use crate::domain::Secret;
 
     const BODY: &str = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
 
     fn app() -> App {
-        App {
-            id: AppId("3".into()),
-            key: "278d425bdf160c739803".into(),
-            secret: Secret::new("7ad3773142a6692b25b8"),
-            allowed_origins: Vec::new(),
-        }
+        App::new("3", "278d425bdf160c739803", Secret::new("7ad3773142a6692b25b8"))
     }
 
     fn query() -> Vec<(String, String)> {

@@ -45,16 +45,11 @@ pub(super) fn hmac_hex(secret: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AppId, Secret};
+    use crate::domain::Secret;
     use proptest::prelude::*;
 
     fn app() -> App {
-        App {
-            id: AppId("1".into()),
-            key: "278d425bdf160c739803".into(),
-            secret: Secret::new("7ad3773142a6692b25b8"),
-            allowed_origins: Vec::new(),
-        }
+        App::new("1", "278d425bdf160c739803", Secret::new("7ad3773142a6692b25b8"))
     }
 
     fn channel(name: &str) -> ChannelName {

@@ -4,13 +4,15 @@
 //! which the sections can be serialised).
 //! A key that no code reads has no line here.
 
+mod app;
 mod source;
 
-use crate::domain::{AppId, Code, Error, Result, Secret};
+use crate::domain::{Code, Error, Result};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+pub use app::{App, AppWebhook};
 pub use source::load;
 
 /// Everything an operator can set.
@@ -25,6 +27,8 @@ pub struct Config {
     pub auth: Auth,
     /// Bounds on what one connection, address or request may do.
     pub limits: Limits,
+    /// What channels remember, and how long.
+    pub channels: Channels,
     /// Outgoing webhooks.
     pub webhooks: Webhooks,
     /// Logs.
@@ -48,6 +52,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Largest body of a REST request.
     pub max_body_bytes: usize,
+    /// A connection that has not sent a whole request head for so long is closed.
+    pub handshake_timeout_seconds: u64,
     /// The process ends, loudly, when a core actor has not answered for so long; 0 = never.
     pub watchdog_seconds: u64,
 }
@@ -60,6 +66,7 @@ impl Default for Server {
             shutdown_timeout_seconds: 30,
             trusted_proxies: Vec::new(),
             max_body_bytes: 1_048_576,
+            handshake_timeout_seconds: 5,
             watchdog_seconds: 5,
         }
     }
@@ -119,8 +126,20 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Fragments of one message.
     pub message_fragments: usize,
+    /// Nested arrays and objects of what a client sends.
+    pub json_depth: usize,
+    /// Messages a second one connection may send, on average; 0 = off.
+    pub messages_per_second: u32,
+    /// Messages one connection may send at once, before the average counts.
+    pub message_burst: u32,
+    /// WebSocket pings and unasked pongs a second one connection may send, on average; 0 = off.
+    pub control_frames_per_second: u32,
+    /// Pings and unasked pongs one connection may send at once, before the average counts.
+    pub control_frame_burst: u32,
     /// Channels one connection may be subscribed to.
     pub subscriptions_per_connection: usize,
+    /// A connection that has had no subscription for so long is closed with 4202; 0 = off.
+    pub unsubscribed_timeout_seconds: u64,
     /// Members of a presence channel.
     pub presence_members: usize,
     /// Bytes that may wait for one connection before it is cut off as a slow consumer.
@@ -143,13 +162,59 @@ impl Default for Limits {
             connections: 0,
             message_bytes: 65_536,
             message_fragments: 128,
+            json_depth: 64,
+            messages_per_second: 20,
+            message_burst: 256,
+            control_frames_per_second: 10,
+            control_frame_burst: 60,
             subscriptions_per_connection: 128,
+            unsubscribed_timeout_seconds: 600,
             presence_members: 100,
             queue_bytes: 262_144,
             queue_messages: 1_000,
             stall_seconds: 10,
             activity_timeout_seconds: 120,
             pong_timeout_seconds: 30,
+        }
+    }
+}
+
+/// `[channels]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channels {
+    /// A member whose socket broke off may come back within this time before the others are told that it left.
+    pub presence_grace_ms: u64,
+    /// Back ends are told that a channel is vacated when it has been empty for so long.
+    pub vacated_grace_ms: u64,
+    /// How long a cache channel keeps its last event.
+    pub cache_ttl_seconds: u64,
+    /// A client that comes back within this time gets what it missed; 0 = no replay.
+    pub history_seconds: u64,
+    /// Messages that a channel keeps for that.
+    pub history_messages: usize,
+    /// Bytes that a channel keeps for that.
+    pub history_bytes: usize,
+    /// Bytes that all channels of this process together keep for that.
+    pub history_total_bytes: usize,
+    /// A client is asked to confirm what it has received at most this often; 0 = after each answer.
+    pub confirm_ms: u64,
+    /// How often the positions of clients are noted in the database, for after a restart.
+    pub checkpoint_ms: u64,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            presence_grace_ms: 3_000,
+            vacated_grace_ms: 3_000,
+            cache_ttl_seconds: 1_800,
+            history_seconds: 120,
+            history_messages: 500,
+            history_bytes: 1_048_576,
+            history_total_bytes: 268_435_456,
+            confirm_ms: 0,
+            checkpoint_ms: 250,
         }
     }
 }
@@ -202,37 +267,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[[apps]]`: one Pusher app. `bellwire app create` prints one.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct App {
-    /// In the paths of the HTTP API.
-    pub id: AppId,
-    /// Public: in the address that clients connect to.
-    pub key: String,
-    /// Signs channel subscriptions and HTTP API requests.
-    pub secret: Secret,
-    /// Values of the `Origin` header that may connect, ask REST and have subscriptions signed
-    /// (`https://shop.example`, `https://*.shop.example`); empty = any. A client that sends no `Origin` is no
-    /// browser and is not bound by the list.
-    #[serde(default)]
-    pub allowed_origins: Vec<String>,
-}
-
 impl Config {
     /// Checks what single types cannot: values against each other.
     pub fn validate(&self) -> Result<()> {
         let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for app in &self.apps {
-            let named = [("id", &*app.id.0), ("key", app.key.as_str()), ("secret", app.secret.expose())];
-            if let Some((field, _)) = named.iter().find(|(_, value)| value.is_empty()) {
-                return Err(wrong(format!("[[apps]] {field} must not be empty.")));
-            }
+            app.validate()?;
             if !ids.insert(app.id.0.clone()) || !keys.insert(app.key.clone()) {
                 return Err(wrong(format!("[[apps]] id \"{}\" or its key stands twice.", app.id)));
             }
         }
         let positive = [
+            ("limits.json_depth", self.limits.json_depth),
+            ("limits.message_burst", self.limits.message_burst as usize),
+            ("limits.control_frame_burst", self.limits.control_frame_burst as usize),
+            ("channels.history_messages", self.channels.history_messages),
+            ("channels.history_bytes", self.channels.history_bytes),
+            ("channels.checkpoint_ms", usize::try_from(self.channels.checkpoint_ms).unwrap_or(usize::MAX)),
             ("database.pool_size", self.database.pool_size),
             ("webhooks.concurrency_per_endpoint", self.webhooks.concurrency_per_endpoint),
             ("webhooks.concurrency", self.webhooks.concurrency),
@@ -292,7 +343,7 @@ mod tests {
         let config: Config = read(&sample.join("\n")).unwrap();
         config.validate().unwrap();
         assert_eq!(config.apps.len(), 1);
-        assert_eq!(sample.len(), 5, "[[apps]] and every key of it");
+        assert_eq!(sample.len(), 16, "[[apps]] and every key of it");
     }
 
     #[test]

@@ -90,6 +90,36 @@ impl ChannelName {
     }
 }
 
+impl ChannelName {
+    /// Whether the last event that back ends published is kept for newcomers: `cache-`, `private-cache-`,
+    /// `private-encrypted-cache-`, `presence-cache-`.
+    pub fn is_cache(&self) -> bool {
+        let prefix = match self.kind() {
+            ChannelKind::Public => "",
+            ChannelKind::Private => "private-",
+            ChannelKind::Encrypted => "private-encrypted-",
+            ChannelKind::Presence => "presence-",
+            ChannelKind::ServerToUser => return false,
+        };
+        self.0.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("cache-"))
+    }
+
+    /// Whether events of the outbox are published here, so that its past can be read from rows.
+    pub fn carries_rows(&self) -> bool {
+        self.0.starts_with("private-tenant.") || self.0.starts_with("private-notification.")
+    }
+
+    /// `#server-to-user-{id}`: what back ends tell one signed-in user.
+    pub fn server_to_user(user_id: &str) -> Result<Self, String> {
+        Self::parse(&format!("{SERVER_TO_USER}{user_id}"))
+    }
+
+    /// The user that a `#server-to-user-` channel belongs to.
+    pub fn server_to_user_id(&self) -> Option<&str> {
+        self.0.strip_prefix(SERVER_TO_USER)
+    }
+}
+
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -118,6 +148,22 @@ mod tests {
             ("#server-to-user-7", ChannelKind::ServerToUser),
         ] {
             assert_eq!(ChannelName::parse(name).unwrap().kind(), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cache_prefix_stands_behind_the_prefix_of_the_kind() {
+        for (name, cache) in [
+            ("cache-news", true),
+            ("private-cache-x", true),
+            ("private-encrypted-cache-x", true),
+            ("presence-cache-x", true),
+            ("news-cache-x", false),
+            ("private-x", false),
+            ("cachenews", false),
+            ("#server-to-user-cache-x", false),
+        ] {
+            assert_eq!(ChannelName::parse(name).unwrap().is_cache(), cache, "{name}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! No IO, no runtime and no clock may live here; what does is plain values with one way in (`parse`)
 //! and derives for the wire (serde), the tables (diesel) and the mailboxes (`actix::Message`).
 
+pub mod channel_fact;
 pub mod channel_name;
 pub mod clock;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod ids;
 pub mod nudge;
 pub mod secret;
 
+pub use channel_fact::{ChannelFact, ChannelNotice};
 pub use channel_name::{ChannelKind, ChannelName};
 pub use clock::{Clock, Timestamp};
 pub use error::{Code, Error, Result};

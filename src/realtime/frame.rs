@@ -14,10 +14,23 @@ pub struct Publication {
     pub data: Arc<str>,
     /// The connection that is not told.
     pub except: Option<SocketId>,
-    /// The event's row, if it comes from one: a channel passes each row on once.
-    pub row: Option<EventId>,
+    /// Who says it.
+    pub origin: Origin,
+    /// The sender's user id, when a client says it on a presence channel.
+    pub user_id: Option<Arc<str>>,
     /// When it was published, for the latency metric.
     pub at: Instant,
+}
+
+/// Where a publication comes from, which decides how long it is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The outbox: a channel passes each row on once, and finds it again after a restart.
+    Row(EventId),
+    /// A back end, through the Pusher HTTP API: remembered in memory.
+    BackEnd,
+    /// Another client: for those who are there, and not remembered.
+    Client,
 }
 
 /// A text message, encoded, shared by all who get it.

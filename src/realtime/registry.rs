@@ -8,7 +8,7 @@
 
 use super::channel::actor::{Publish, Subscribe, Unsubscribe};
 use super::channel::{ChannelActor, Member};
-use super::frame::Publication;
+use super::frame::{Origin, Publication};
 use super::link::Link;
 use super::relay::{Relay, Step};
 use crate::domain::{
@@ -192,7 +192,8 @@ impl RegistryActor {
             name: event.name.as_str().into(),
             data: event.data.clone(),
             except: event.except,
-            row: Some(event.id),
+            origin: Origin::Row(event.id),
+            user_id: None,
             at: Instant::now(),
         });
         self.parts.apps.iter().all(|app| {

@@ -10,7 +10,7 @@ use super::output::{self, Output};
 use super::{database, signals};
 use crate::app::App;
 use crate::config::{self, Config};
-use crate::domain::{AppId, Code, Error, Result, Secret};
+use crate::domain::{Code, Error, Result, Secret};
 use crate::telemetry::logs;
 use folder::Folder;
 use receiver::Receiver;
@@ -51,11 +51,6 @@ fn configuration(bind: String, folder: &Folder) -> Result<Config> {
     config.database.url = format!("sqlite:{}", folder.path().join("demo.db").display());
     config.webhooks.allowed_networks = loopback.into_iter().collect::<Result<_>>()?;
     "warn".clone_into(&mut config.log.filter);
-    config.apps = vec![config::App {
-        id: AppId(id.into()),
-        key,
-        secret: Secret::new(secret),
-        allowed_origins: Vec::new(),
-    }];
+    config.apps = vec![config::App::new(&id, &key, Secret::new(secret))];
     Ok(config)
 }

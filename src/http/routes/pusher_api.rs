@@ -5,6 +5,7 @@ use crate::auth::api_signature::{self, SignedRequest};
 use crate::config::App;
 use crate::domain::{ChannelName, Clock, Code, Error, Result, SocketId};
 use crate::http::{State, extract};
+use crate::realtime::frame::Origin;
 use crate::realtime::{Hub, Publication};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -83,7 +84,8 @@ fn parse(trigger: Trigger, at: Instant) -> Result<(Vec<ChannelName>, Publication
         name: trigger.name.into(),
         data: trigger.data.into(),
         except: except.map_err(|()| wrong("socket_id must be two numbers and a dot.".to_owned()))?,
-        row: None,
+        origin: Origin::BackEnd,
+        user_id: None,
         at,
     };
     Ok((channels.map_err(wrong)?, publication))

@@ -8,7 +8,7 @@
 use super::presence::{Joined, Member, Presence};
 use super::roster::{Broadcast, Roster, cut_off};
 use crate::domain::{ChannelKind, ChannelName, EventId, SocketId};
-use crate::realtime::frame::{Frame, Publication, ToSession};
+use crate::realtime::frame::{Frame, Origin, Publication, ToSession};
 use crate::realtime::link::{Link, Undelivered};
 use crate::realtime::protocol::pusher;
 use crate::telemetry::Metrics;
@@ -187,13 +187,14 @@ impl Handler<Publish> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, Publish(publication): Publish, _: &mut Self::Context) {
-        if let Some(row) = publication.row {
+        if let Origin::Row(row) = publication.origin {
             if row <= self.last_row {
                 return;
             }
             self.last_row = row;
         }
-        let text = pusher::event(&self.name, &publication.name, &publication.data);
+        let text =
+            pusher::event(&self.name, &publication.name, &publication.data, publication.user_id.as_deref());
         self.say(&Arc::new(Frame { text, published: Some(publication.at) }), publication.except);
     }
 }

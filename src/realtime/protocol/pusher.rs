@@ -161,20 +161,26 @@ pub fn error(code: Option<u16>, message: &str) -> ByteString {
     json(&Error { event: "pusher:error", data: Data { code, message } }).into()
 }
 
-/// An event on a channel.
-pub fn event(channel: &ChannelName, name: &str, data: &str) -> ByteString {
-    envelope(name, Some(channel.as_str()), data)
+/// An event on a channel; `user_id` is the sender's, when a member of a presence channel says it.
+pub fn event(channel: &ChannelName, name: &str, data: &str, user_id: Option<&str>) -> ByteString {
+    message(name, Some(channel.as_str()), data, user_id)
 }
 
 fn envelope(event: &str, channel: Option<&str>, data: &str) -> ByteString {
+    message(event, channel, data, None)
+}
+
+fn message(event: &str, channel: Option<&str>, data: &str, user_id: Option<&str>) -> ByteString {
     #[derive(Serialize)]
     struct Out<'a> {
         event: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         channel: Option<&'a str>,
         data: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user_id: Option<&'a str>,
     }
-    json(&Out { event, channel, data }).into()
+    json(&Out { event, channel, data, user_id }).into()
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> String {
@@ -244,7 +250,7 @@ mod tests {
         #[test]
         fn an_event_says_what_it_was_given(name in "\\PC{1,40}", data in "\\PC{0,80}") {
             let channel = ChannelName::parse("private-x").unwrap();
-            let message = parsed(&event(&channel, &name, &data));
+            let message = parsed(&event(&channel, &name, &data, None));
             prop_assert_eq!(message, json!({"event": name, "channel": "private-x", "data": data}));
         }
     }

@@ -179,7 +179,7 @@ fn unsupported(event: &str) -> ByteString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AppId, Secret, TenantId, TokenId, UserId};
+    use crate::domain::{Secret, TenantId, TokenId, UserId};
     use serde_json::{Value, json};
 
     /// Signature "good" holds; a token lets into channels that name its tenant.
@@ -203,12 +203,7 @@ mod tests {
     }
 
     fn machine(principal: Option<Principal>) -> Machine {
-        let app = App {
-            id: AppId("1".into()),
-            key: "key".into(),
-            secret: Secret::new("secret"),
-            allowed_origins: Vec::new(),
-        };
+        let app = App::new("1", "key", Secret::new("secret"));
         let limits = Limits { subscriptions: 2, activity_timeout: 120 };
         Machine::new(SocketId::from_bits(1), Arc::new(app), principal, Arc::new(Fake), limits)
     }

@@ -5,7 +5,7 @@ use super::socket::Socket;
 use bellwire::app::App;
 use bellwire::auth::{account, token};
 use bellwire::config::{self, Config};
-use bellwire::domain::{AppId, Secret, TenantId, Timestamp, TokenId, UserId};
+use bellwire::domain::{Secret, TenantId, Timestamp, TokenId, UserId};
 use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
@@ -32,12 +32,7 @@ pub(crate) struct Somebody {
 
 /// The app that tests connect to.
 pub(crate) fn test_app() -> config::App {
-    config::App {
-        id: AppId(APP_ID.into()),
-        key: APP_KEY.to_owned(),
-        secret: Secret::new(APP_SECRET),
-        allowed_origins: Vec::new(),
-    }
+    config::App::new(APP_ID, APP_KEY, Secret::new(APP_SECRET))
 }
 
 impl TestHub {
