@@ -343,7 +343,7 @@ mod tests {
         let config: Config = read(&sample.join("\n")).unwrap();
         config.validate().unwrap();
         assert_eq!(config.apps.len(), 1);
-        assert_eq!(sample.len(), 16, "[[apps]] and every key of it");
+        assert_eq!(sample.len(), 15, "[[apps]] and every key of it");
     }
 
     #[test]
