@@ -55,6 +55,11 @@ pub struct App {
 impl App {
     /// Builds the parts bottom-up, migrates the database, and binds. Call it inside an actix system.
     pub async fn build(config: Config) -> Result<Self> {
+        Self::build_with(config, http::configure).await
+    }
+
+    /// The same with other routes than the house's own.
+    pub async fn build_with(config: Config, routes: fn(&mut web::ServiceConfig)) -> Result<Self> {
         if config.apps.is_empty() {
             return Err(Error::new(
                 Code::Invalid,
@@ -106,7 +111,7 @@ impl App {
         ];
         let watchdog = watch(&config, watched.into())?;
         let patience = Duration::from_secs(config.server.shutdown_timeout_seconds);
-        let (server, address) = bind(state, hub.clone())?;
+        let (server, address) = bind(state, hub.clone(), routes)?;
         Ok(Self { address, server, hub, endpoints, patience, watchdog, arbiters: vec![arbiter, sender] })
     }
 
@@ -144,7 +149,7 @@ impl App {
     }
 }
 
-fn bind(state: State, hub: Arc<Hub>) -> Result<(Server, SocketAddr)> {
+fn bind(state: State, hub: Arc<Hub>, routes: fn(&mut web::ServiceConfig)) -> Result<(Server, SocketAddr)> {
     let config = state.config.clone();
     let (address, workers) = (config.server.bind.clone(), workers(&config));
     let started = Started(Instant::now());
@@ -155,7 +160,7 @@ fn bind(state: State, hub: Arc<Hub>) -> Result<(Server, SocketAddr)> {
             .app_data(web::Data::new(started))
             .wrap(from_fn(http::cors::share))
             .wrap(from_fn(http::middleware::observe))
-            .configure(http::configure)
+            .configure(routes)
     })
     .workers(workers)
     .backlog(4_096)

@@ -82,6 +82,9 @@ impl Ending {
     pub const RESTARTING: Self = Self { code: 4100, reason: "Server is restarting; come back in a second" };
     /// A ping was not answered.
     pub const NO_PONG: Self = Self { code: 4201, reason: "Pong reply not received in time" };
+    /// Pusher's messages are JSON text.
+    pub const NO_BINARY: Self =
+        Self { code: 1003, reason: "Binary messages are not supported; send JSON text" };
     /// More is waiting for the client than it may leave waiting.
     pub const SLOW: Self = Self { code: 4100, reason: "Client reads too slowly" };
 }

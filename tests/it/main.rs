@@ -16,6 +16,7 @@ mod catalog;
 mod cli;
 mod cors;
 mod demo;
+mod echo;
 mod idempotency;
 mod kill;
 mod orders;

@@ -9,7 +9,8 @@
 use super::doorkeeper::Principal;
 use super::fragments::{Fault, Fragments};
 use super::guard::{FrameWatch, Guard};
-use super::machine::{Effect, Limits, Machine};
+use super::machine::{Limits, Machine};
+use super::mind::{Effect, Mind};
 use crate::config::App;
 use crate::domain::{ChannelName, SocketId};
 use crate::realtime::channel::Member;
@@ -21,19 +22,23 @@ use crate::realtime::registry::{ChannelKey, Join};
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
+use bytes::Bytes;
 use bytestring::ByteString;
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Mailbox slots beside those for frames: pings, ends, refusals.
 const SPARE_SLOTS: usize = 8;
 
 /// How a connection begins.
 pub enum Opening {
-    /// With an app, and a user if a token came along.
+    /// With an app, and a user if a token came along; it speaks the Pusher protocol.
     Accepted(Arc<App>, Option<Principal>),
+    /// With an app and a mind of its own.
+    Minded(Arc<App>, Box<dyn Mind>),
     /// Only to be told why not: browsers cannot read the status of a refused upgrade, but do read close codes.
     Refused(Ending),
 }
@@ -67,7 +72,7 @@ struct SessionActor {
 }
 
 struct Accepted {
-    machine: Machine,
+    mind: Box<dyn Mind>,
     app: Arc<App>,
 }
 
@@ -82,8 +87,9 @@ impl SessionActor {
                     activity_timeout: hub.limits.activity_timeout_seconds,
                 };
                 let machine = Machine::new(socket, app.clone(), principal, hub.doorkeeper.clone(), limits);
-                (Some(Accepted { machine, app }), Ending::DRAINING, token)
+                (Some(Accepted { mind: Box::new(machine), app }), Ending::DRAINING, token)
             }
+            Opening::Minded(app, mind) => (Some(Accepted { mind, app }), Ending::DRAINING, None),
             Opening::Refused(ending) => (None, ending, None),
         };
         let now = hub.table.clock().seconds();
@@ -99,15 +105,32 @@ impl SessionActor {
     fn text(&mut self, text: &str, ctx: &mut ws::WebsocketContext<Self>) {
         self.hub.metrics.messages_in.inc();
         if let Some(accepted) = &mut self.accepted {
-            for effect in accepted.machine.text(text) {
-                self.carry_out(effect, ctx);
-            }
+            let effects = accepted.mind.text(text, Instant::now());
+            self.carry_out_all(effects, ctx);
+        }
+    }
+
+    fn binary(&mut self, bytes: Bytes, ctx: &mut ws::WebsocketContext<Self>) {
+        self.hub.metrics.messages_in.inc();
+        if let Some(accepted) = &mut self.accepted {
+            let effects = accepted.mind.binary(bytes, Instant::now());
+            self.carry_out_all(effects, ctx);
+        }
+    }
+
+    fn carry_out_all(&mut self, effects: Vec<Effect>, ctx: &mut ws::WebsocketContext<Self>) {
+        for effect in effects {
+            self.carry_out(effect, ctx);
         }
     }
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut ws::WebsocketContext<Self>) {
         match effect {
             Effect::Send(text) => self.say(text, ctx),
+            Effect::SendBinary(bytes) => {
+                self.hub.metrics.messages_out.inc();
+                ctx.binary(bytes);
+            }
             Effect::Authenticated => self.link.authenticate(),
             Effect::End(ending) => self.end(ending, ctx),
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
@@ -174,7 +197,7 @@ impl SessionActor {
                 Ok(text) => self.text(&text, ctx),
                 Err(_) => close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8"),
             },
-            Ok(Some((false, _))) => no_binary(ctx),
+            Ok(Some((false, bytes))) => self.binary(bytes.freeze(), ctx),
             Err(fault) => self.fault(fault, ctx),
         }
     }
@@ -185,21 +208,22 @@ fn close(ctx: &mut ws::WebsocketContext<SessionActor>, code: ws::CloseCode, reas
     ctx.stop();
 }
 
-fn no_binary(ctx: &mut ws::WebsocketContext<SessionActor>) {
-    close(ctx, ws::CloseCode::Unsupported, "Binary messages are not supported; send JSON text");
-}
-
 impl Actor for SessionActor {
     type Context = ws::WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.hub.limits.queue_messages + SPARE_SLOTS);
-        let Some(accepted) = &self.accepted else { return self.end(self.refusal, ctx) };
+        if self.accepted.is_none() {
+            return self.end(self.refusal, ctx);
+        }
         if !self.hub.table.enter(&self.link, self.hub.capacity) {
             return self.end(Ending { code: 4100, reason: "Over capacity" }, ctx);
         }
         self.hub.metrics.connections.inc();
-        self.say(accepted.machine.established(), ctx);
+        if let Some(accepted) = &mut self.accepted {
+            let effects = accepted.mind.opened();
+            self.carry_out_all(effects, ctx);
+        }
         self.link.attach(ctx.address().recipient());
     }
 }
@@ -212,7 +236,7 @@ impl Drop for SessionActor {
             self.hub.metrics.connections.dec();
         }
         if let Some(accepted) = &mut self.accepted {
-            let channels = accepted.machine.take_channels();
+            let channels = accepted.mind.take_channels();
             self.hub.leave(&accepted.app.id, self.link.socket, channels);
         }
     }
@@ -232,7 +256,7 @@ impl Handler<ToSession> for SessionActor {
             }
             ToSession::Refused(channel, join, frame) => {
                 if let Some(accepted) = &mut self.accepted {
-                    accepted.machine.refused(&channel, join);
+                    accepted.mind.refused(&channel, join);
                 }
                 self.say(frame.text.clone(), ctx);
             }
@@ -247,7 +271,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for SessionActor {
         self.link.heard(self.now());
         match message {
             Ok(ws::Message::Text(text)) => self.text(&text, ctx),
-            Ok(ws::Message::Binary(_)) => no_binary(ctx),
+            Ok(ws::Message::Binary(bytes)) => self.binary(bytes, ctx),
             Ok(ws::Message::Continuation(item)) => self.continuation(item, ctx),
             Ok(ws::Message::Ping(bytes)) => ctx.pong(&bytes),
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}

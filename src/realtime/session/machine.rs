@@ -1,14 +1,18 @@
-//! The session's mind: what a client said goes in, what to do comes out. No IO, no clock, no actor.
+//! `Machine`: the Pusher protocol's mind: what a client said goes in, what to do comes out. No IO, no clock, no
+//! actor.
 
 use super::doorkeeper::{Doorkeeper, Principal};
+use super::mind::{Effect, Mind};
 use crate::config::App;
 use crate::domain::{ChannelKind, ChannelName, SocketId};
 use crate::realtime::channel::Member;
 use crate::realtime::frame::Ending;
 use crate::realtime::protocol::pusher::{self, ClientFrame};
+use bytes::Bytes;
 use bytestring::ByteString;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One connection's state.
 pub struct Machine {
@@ -31,21 +35,6 @@ pub struct Limits {
     pub activity_timeout: u64,
 }
 
-/// What to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Say this to the client.
-    Send(ByteString),
-    /// Subscribe to a channel, which will answer the client; the number tells this join from later ones.
-    Join(ChannelName, Option<Member>, u32),
-    /// Leave a channel.
-    Leave(ChannelName),
-    /// The connection has shown a credential.
-    Authenticated,
-    /// End the connection.
-    End(Ending),
-}
-
 /// Why a subscription is refused: the error's type, its message and the HTTP status that would say the same.
 type Refusal = (&'static str, String, u16);
 
@@ -59,35 +48,6 @@ impl Machine {
         limits: Limits,
     ) -> Self {
         Self { socket, app, principal, doorkeeper, limits, channels: HashMap::new(), joins: 0 }
-    }
-
-    /// The first message of a connection.
-    pub fn established(&self) -> ByteString {
-        pusher::connection_established(self.socket, self.limits.activity_timeout)
-    }
-
-    /// The channels that it is subscribed to; taking them ends all subscriptions.
-    pub fn take_channels(&mut self) -> Vec<ChannelName> {
-        self.channels.drain().map(|(name, _)| name).collect()
-    }
-
-    /// A channel refused this join. A later join of the same channel is another matter: it may stand.
-    pub fn refused(&mut self, channel: &ChannelName, join: u32) {
-        if self.channels.get(channel) == Some(&join) {
-            self.channels.remove(channel);
-        }
-    }
-
-    /// A text message arrived.
-    pub fn text(&mut self, text: &str) -> Vec<Effect> {
-        match pusher::decode(text) {
-            Err(message) => vec![Effect::Send(pusher::error(None, message))],
-            Ok(ClientFrame::Ping) => vec![Effect::Send(pusher::pong())],
-            Ok(ClientFrame::Pong) => Vec::new(),
-            Ok(ClientFrame::Subscribe(subscribe)) => self.subscribe(&subscribe),
-            Ok(ClientFrame::Unsubscribe(channel)) => self.unsubscribe(&channel),
-            Ok(ClientFrame::Other(event)) => vec![Effect::Send(unsupported(&event))],
-        }
     }
 
     fn subscribe(&mut self, subscribe: &pusher::Subscribe) -> Vec<Effect> {
@@ -168,6 +128,37 @@ impl Machine {
     }
 }
 
+impl Mind for Machine {
+    fn opened(&mut self) -> Vec<Effect> {
+        vec![Effect::Send(pusher::connection_established(self.socket, self.limits.activity_timeout))]
+    }
+
+    fn text(&mut self, text: &str, _: Instant) -> Vec<Effect> {
+        match pusher::decode(text) {
+            Err(message) => vec![Effect::Send(pusher::error(None, message))],
+            Ok(ClientFrame::Ping) => vec![Effect::Send(pusher::pong())],
+            Ok(ClientFrame::Pong) => Vec::new(),
+            Ok(ClientFrame::Subscribe(subscribe)) => self.subscribe(&subscribe),
+            Ok(ClientFrame::Unsubscribe(channel)) => self.unsubscribe(&channel),
+            Ok(ClientFrame::Other(event)) => vec![Effect::Send(unsupported(&event))],
+        }
+    }
+
+    fn binary(&mut self, _: Bytes, _: Instant) -> Vec<Effect> {
+        vec![Effect::End(Ending::NO_BINARY)]
+    }
+
+    fn refused(&mut self, channel: &ChannelName, join: u32) {
+        if self.channels.get(channel) == Some(&join) {
+            self.channels.remove(channel);
+        }
+    }
+
+    fn take_channels(&mut self) -> Vec<ChannelName> {
+        self.channels.drain().map(|(name, _)| name).collect()
+    }
+}
+
 fn unsupported(event: &str) -> ByteString {
     if event.starts_with("client-") {
         pusher::error(Some(4301), "Client events are not enabled for this app.")
@@ -213,8 +204,12 @@ mod tests {
         Principal { token: TokenId(1), user: UserId(7), tenant: TenantId(3), name }
     }
 
+    fn say(machine: &mut Machine, text: &str) -> Vec<Effect> {
+        machine.text(text, Instant::now())
+    }
+
     fn subscribe(machine: &mut Machine, data: &Value) -> Vec<Effect> {
-        machine.text(&json!({"event": "pusher:subscribe", "data": data}).to_string())
+        say(machine, &json!({"event": "pusher:subscribe", "data": data}).to_string())
     }
 
     fn sent(effects: &[Effect]) -> Value {
@@ -295,7 +290,7 @@ mod tests {
         let mut machine = machine(None);
         let leave = r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#;
         subscribe(&mut machine, &json!({"channel": "a"}));
-        machine.text(leave);
+        say(&mut machine, leave);
         let effects = subscribe(&mut machine, &json!({"channel": "a"}));
         let [Effect::Join(name, _, latest)] = &effects[..] else { panic!("{effects:?}") };
         machine.refused(name, latest - 1);
@@ -307,14 +302,14 @@ mod tests {
         let mut machine = machine(None);
         subscribe(&mut machine, &json!({"channel": "a"}));
         let leave = r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#;
-        assert!(matches!(&machine.text(leave)[..], [Effect::Leave(_)]));
-        assert!(machine.text(leave).is_empty());
+        assert!(matches!(&say(&mut machine, leave)[..], [Effect::Leave(_)]));
+        assert!(say(&mut machine, leave).is_empty());
     }
 
     #[test]
     fn what_cannot_be_read_is_answered_and_the_connection_stays() {
         for text in ["", "{", "[1]", r#"{"event":"pusher:nonsense"}"#, r#"{"event":"client-x","data":{}}"#] {
-            assert_eq!(sent(&machine(None).text(text))["event"], "pusher:error", "{text}");
+            assert_eq!(sent(&say(&mut machine(None), text))["event"], "pusher:error", "{text}");
         }
         let answer = sent(&subscribe(&mut machine(None), &json!({"channel": "a:b"})));
         assert_eq!(answer["event"], "pusher:error");

@@ -1,11 +1,13 @@
-//! A session: one client's WebSocket. The [`machine`] decides, the [`actor`] carries out; [`guard`] and
-//! [`fragments`] bound what a client can make us hold.
+//! A session: one client's WebSocket. A [`mind`] decides (the Pusher protocol's is the [`machine`]), the [`actor`]
+//! carries out; [`guard`] and [`fragments`] bound what a client can make us hold.
 
 pub mod actor;
 pub mod doorkeeper;
 pub mod fragments;
 pub mod guard;
 pub mod machine;
+pub mod mind;
 
 pub use actor::{Opening, open};
 pub use doorkeeper::{Doorkeeper, Principal};
+pub use mind::{Effect, Mind};

@@ -48,6 +48,15 @@ impl TestHub {
 
     /// On this database.
     pub(crate) async fn start_on(db: TestDb, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_serving(db, bellwire::http::configure, change).await
+    }
+
+    /// On this database, with these routes.
+    pub(crate) async fn start_serving(
+        db: TestDb,
+        routes: fn(&mut actix_web::web::ServiceConfig),
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::default();
         "127.0.0.1:0".clone_into(&mut config.server.bind);
         config.server.workers = 2;
@@ -57,7 +66,7 @@ impl TestHub {
         config.webhooks.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
         config.apps = vec![test_app()];
         change(&mut config);
-        let app = App::build(config).await.unwrap();
+        let app = App::build_with(config, routes).await.unwrap();
         let address = app.addr();
         let (stop, stopped) = oneshot::channel();
         let running = actix_rt::spawn(async move {

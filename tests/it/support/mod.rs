@@ -3,6 +3,7 @@
 #[macro_use]
 pub(crate) mod db;
 pub(crate) mod caller;
+pub(crate) mod echo;
 pub(crate) mod hub;
 pub(crate) mod postgres;
 pub(crate) mod program;
