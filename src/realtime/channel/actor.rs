@@ -5,7 +5,7 @@
 //! keep to the bound; a full channel makes the publisher wait (events of rows) or answers 503 (HTTP API).
 //! It is not restarted: when it dies, its next subscriber gets a new one.
 
-use super::presence::{Joined, Member, Presence};
+use super::presence::{Departure, Joined, Member, Presence};
 use super::roster::{Broadcast, Roster, cut_off};
 use crate::domain::{ChannelKind, ChannelName, EventId, SocketId};
 use crate::realtime::frame::{Frame, Origin, Publication, ToSession};
@@ -14,6 +14,7 @@ use crate::realtime::protocol::pusher;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Publications that may wait.
 const MAILBOX: usize = 1_024;
@@ -66,7 +67,8 @@ impl ChannelActor {
         on_vacated: OnVacated,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let presence = (name.kind() == ChannelKind::Presence).then(Presence::default);
+        let presence =
+            (name.kind() == ChannelKind::Presence).then(|| Presence::new(presence_limit, Duration::ZERO));
         let (roster, last_row) = (Roster::default(), EventId(0));
         Self { name, roster, presence, presence_limit, seen: 0, last_row, on_vacated, metrics }
     }
@@ -88,7 +90,7 @@ impl ChannelActor {
     /// Takes the member in, where there is one to take; what it changed for the others, or `Full`.
     fn admit(&mut self, link: &Link, member: Option<&Member>) -> Joined {
         match (&mut self.presence, member) {
-            (Some(presence), Some(member)) => presence.join(link.socket, member, self.presence_limit),
+            (Some(presence), Some(member)) => presence.join(link.socket, member, Instant::now()),
             _ => Joined::Again,
         }
     }
@@ -127,8 +129,9 @@ impl ChannelActor {
             return;
         }
         self.metrics.subscriptions.dec();
-        if let Some(member) = self.presence.as_mut().and_then(|p| p.leave(socket)) {
-            let text = pusher::member_removed(&self.name, &member.user_id);
+        let left = self.presence.as_mut().and_then(|p| p.leave(socket, Departure::Final, Instant::now()));
+        if let Some(user) = left {
+            let text = pusher::member_removed(&self.name, &user);
             self.say(&Frame::answer(text), None);
         }
         if self.roster.is_empty() {

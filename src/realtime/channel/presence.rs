@@ -1,10 +1,12 @@
-//! `Presence`: sockets to members. A user joins with the first socket and leaves with the last. Pure.
+//! `Presence`: sockets to members. A user joins with the first socket and leaves with the last; a socket that
+//! broke off leaves its user a grace, in which coming back is no news to the others. Pure.
 
 use crate::domain::SocketId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Longest user id, as the protocol documents it.
 const MAX_USER_ID: usize = 128;
@@ -62,63 +64,147 @@ fn nothing() -> Arc<RawValue> {
     Arc::from(RawValue::NULL.to_owned())
 }
 
-/// The members of one channel.
-#[derive(Debug, Default)]
+/// How a socket leaves a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Its client meant to (it unsubscribed, or closed the connection), or may not come back.
+    Final,
+    /// Its connection broke off, or was ended so that the client comes back.
+    BrokeOff,
+}
+
+/// The members of one channel: users with a socket, and users in their grace.
+#[derive(Debug)]
 pub struct Presence {
+    limit: usize,
+    grace: Duration,
     users: BTreeMap<Arc<str>, Present>,
     sockets: HashMap<SocketId, Arc<str>>,
+    /// Users without a socket, by the end of their grace.
+    due: BTreeSet<(Instant, Arc<str>)>,
 }
 
 #[derive(Debug)]
 struct Present {
     member: Member,
     sockets: usize,
+    /// Sockets that broke off and have not come back, by when they no longer count; oldest first. A socket
+    /// that joins stands for the oldest of them, so there are never more than there were sockets at one time.
+    awaited: Vec<Instant>,
 }
 
 /// What a join changed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
     /// The user is new here: tell the others.
     First,
-    /// The user was here already, through another socket.
+    /// The user was here already, through another socket or in the grace.
     Again,
     /// The channel has as many members as it may have.
     Full,
 }
 
 impl Presence {
-    /// A socket joins as this member; at most `limit` different users.
-    pub fn join(&mut self, socket: SocketId, member: &Member, limit: usize) -> Joined {
-        if self.sockets.contains_key(&socket) {
-            return Joined::Again;
-        }
-        if let Some(present) = self.users.get_mut(&member.user_id) {
-            present.sockets += 1;
-            self.sockets.insert(socket, member.user_id.clone());
-            return Joined::Again;
-        }
-        if self.users.len() >= limit {
-            return Joined::Full;
-        }
-        self.users.insert(member.user_id.clone(), Present { member: member.clone(), sockets: 1 });
-        self.sockets.insert(socket, member.user_id.clone());
-        Joined::First
+    /// Nobody yet, and at most `limit` different users; who breaks off may come back within `grace`.
+    pub fn new(limit: usize, grace: Duration) -> Self {
+        let (users, sockets, due) = (BTreeMap::new(), HashMap::new(), BTreeSet::new());
+        Self { limit, grace, users, sockets, due }
     }
 
-    /// A socket leaves; returns the member if it was the user's last.
-    pub fn leave(&mut self, socket: SocketId) -> Option<Member> {
+    /// A socket joins as this member. What it says of the user is what newcomers are told from now on; a
+    /// socket that is here already stays who it is.
+    pub fn join(&mut self, socket: SocketId, member: &Member, now: Instant) -> Joined {
+        if let Some(user) = self.sockets.get(&socket) {
+            if let Some(present) = self.users.get_mut(user).filter(|_| *user == member.user_id) {
+                present.member = member.clone();
+            }
+            return Joined::Again;
+        }
+        let full = self.users.len() >= self.limit;
+        let joined = match self.users.get_mut(&member.user_id) {
+            Some(present) => {
+                if let (0, Some(end)) = (present.sockets, present.awaited.last()) {
+                    self.due.remove(&(*end, member.user_id.clone()));
+                }
+                present.back(member, now);
+                Joined::Again
+            }
+            None if full => return Joined::Full,
+            None => {
+                let present = Present { member: member.clone(), sockets: 1, awaited: Vec::new() };
+                self.users.insert(member.user_id.clone(), present);
+                Joined::First
+            }
+        };
+        self.sockets.insert(socket, member.user_id.clone());
+        joined
+    }
+
+    /// A socket leaves; returns the user that is no member any more, if it was the last and none is awaited.
+    pub fn leave(&mut self, socket: SocketId, how: Departure, now: Instant) -> Option<Arc<str>> {
         let user = self.sockets.remove(&socket)?;
         let present = self.users.get_mut(&user)?;
         present.sockets -= 1;
+        present.awaited.retain(|end| *end > now);
+        if how == Departure::BrokeOff && !self.grace.is_zero() {
+            present.awaited.push(now + self.grace);
+        }
         if present.sockets > 0 {
             return None;
         }
-        self.users.remove(&user).map(|p| p.member)
+        if let Some(end) = present.awaited.last() {
+            self.due.insert((*end, user));
+            return None;
+        }
+        self.users.remove(&user);
+        Some(user)
+    }
+
+    /// The users whose grace has ended by now, who are members no more; each is returned once.
+    pub fn expire(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut expired = Vec::new();
+        while let Some((_, user)) = self.due.first().filter(|(end, _)| *end <= now).cloned() {
+            self.due.pop_first();
+            self.users.remove(&user);
+            expired.push(user);
+        }
+        expired
+    }
+
+    /// When a grace ends next.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(end, _)| *end)
     }
 
     /// The members, each once, by id.
     pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.users.iter().map(|(id, present)| (&**id, &*present.member.user_info))
+    }
+
+    /// How many members there are.
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The member that this socket is.
+    pub fn user_of(&self, socket: SocketId) -> Option<&Arc<str>> {
+        self.sockets.get(&socket)
+    }
+
+    /// Whether no socket is here and none is awaited.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+}
+
+impl Present {
+    fn back(&mut self, member: &Member, now: Instant) {
+        self.sockets += 1;
+        self.member = member.clone();
+        self.awaited.retain(|end| *end > now);
+        if !self.awaited.is_empty() {
+            self.awaited.remove(0);
+        }
     }
 }
 
@@ -126,28 +212,92 @@ impl Presence {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+
+    const GRACE: Duration = Duration::from_secs(3);
 
     fn member(id: &str) -> Member {
         Member::named(id, "x")
     }
 
-    #[test]
-    fn a_user_with_two_sockets_joins_once_and_leaves_once() {
-        let (mut presence, [a, b]) = (Presence::default(), [1, 2].map(SocketId::from_bits));
-        assert_eq!(presence.join(a, &member("7"), 100), Joined::First);
-        assert_eq!(presence.join(b, &member("7"), 100), Joined::Again);
-        assert!(presence.leave(a).is_none());
-        assert_eq!(&*presence.leave(b).unwrap().user_id, "7");
-        assert!(presence.leave(b).is_none());
+    fn presence(limit: usize) -> (Presence, Instant) {
+        (Presence::new(limit, GRACE), Instant::now())
+    }
+
+    fn sockets<const N: usize>() -> [SocketId; N] {
+        std::array::from_fn(|n| SocketId::from_bits(n as u64))
+    }
+
+    fn ids(presence: &Presence) -> Vec<&str> {
+        presence.members().map(|(id, _)| id).collect()
     }
 
     #[test]
-    fn a_full_channel_still_takes_another_socket_of_a_member() {
-        let (mut presence, ids) = (Presence::default(), [1, 2, 3].map(SocketId::from_bits));
-        assert_eq!(presence.join(ids[0], &member("1"), 1), Joined::First);
-        assert_eq!(presence.join(ids[1], &member("2"), 1), Joined::Full);
-        assert_eq!(presence.join(ids[2], &member("1"), 1), Joined::Again);
+    fn a_user_with_two_sockets_joins_once_and_leaves_once() {
+        let ((mut presence, now), [a, b]) = (presence(100), sockets());
+        assert_eq!(presence.join(a, &member("7"), now), Joined::First);
+        assert_eq!(presence.join(b, &member("7"), now), Joined::Again);
+        assert_eq!(presence.leave(a, Departure::Final, now), None);
+        assert_eq!(presence.leave(b, Departure::Final, now).as_deref(), Some("7"));
+        assert_eq!(presence.leave(b, Departure::Final, now), None);
+        assert!(presence.is_empty());
+    }
+
+    #[test]
+    fn a_full_channel_still_takes_another_socket_of_a_member_and_one_that_comes_back() {
+        let ((mut presence, now), [a, b, c]) = (presence(1), sockets());
+        assert_eq!(presence.join(a, &member("1"), now), Joined::First);
+        assert_eq!(presence.join(b, &member("2"), now), Joined::Full);
+        presence.leave(a, Departure::BrokeOff, now);
+        assert_eq!(presence.join(b, &member("2"), now), Joined::Full, "the place is kept");
+        assert_eq!(presence.join(c, &member("1"), now), Joined::Again);
+    }
+
+    #[test]
+    fn who_broke_off_stays_a_member_until_the_grace_ends_and_goes_once() {
+        let ((mut presence, now), [a, _]) = (presence(100), sockets());
+        presence.join(a, &member("7"), now);
+        assert_eq!(presence.leave(a, Departure::BrokeOff, now), None);
+        assert_eq!((presence.next_due(), presence.count()), (Some(now + GRACE), 1));
+        assert!(presence.expire(now + GRACE * 9 / 10).is_empty());
+        assert_eq!(presence.expire(now + GRACE), [Arc::from("7")]);
+        assert!(presence.expire(now + GRACE * 2).is_empty() && presence.is_empty());
+    }
+
+    #[test]
+    fn who_comes_back_within_the_grace_never_left_and_is_known_by_what_it_says_now() {
+        let ((mut presence, now), [a, b]) = (presence(100), sockets());
+        presence.join(a, &Member::named("7", "Ana"), now);
+        presence.leave(a, Departure::BrokeOff, now);
+        assert_eq!(presence.join(b, &Member::named("7", "Ana Maria"), now + GRACE / 2), Joined::Again);
+        let told: Vec<_> = presence.members().map(|(_, info)| info.get().to_owned()).collect();
+        assert_eq!(told, [r#"{"name":"Ana Maria"}"#]);
+        assert!(presence.next_due().is_none() && presence.expire(now + GRACE * 2).is_empty());
+        assert_eq!(presence.leave(b, Departure::Final, now).as_deref(), Some("7"), "what came back may go");
+    }
+
+    #[test]
+    fn leaving_on_purpose_is_final_unless_another_socket_of_the_user_is_awaited() {
+        let ((mut presence, now), [phone, tab]) = (presence(100), sockets());
+        presence.join(phone, &member("7"), now);
+        presence.join(tab, &member("7"), now);
+        presence.leave(phone, Departure::BrokeOff, now);
+        assert_eq!(presence.leave(tab, Departure::Final, now + GRACE / 2), None);
+        assert_eq!(presence.expire(now + GRACE), [Arc::from("7")]);
+    }
+
+    #[test]
+    fn a_socket_that_joins_again_as_another_user_stays_who_it_is() {
+        let ((mut presence, now), [a]) = (presence(100), sockets());
+        presence.join(a, &member("7"), now);
+        assert_eq!(presence.join(a, &member("8"), now), Joined::Again);
+        assert_eq!((ids(&presence), presence.user_of(a).map(|u| &**u)), (vec!["7"], Some("7")));
+    }
+
+    #[test]
+    fn without_a_grace_a_break_is_a_leave() {
+        let ((mut presence, now), [a]) = ((Presence::new(9, Duration::ZERO), Instant::now()), sockets());
+        presence.join(a, &member("7"), now);
+        assert_eq!(presence.leave(a, Departure::BrokeOff, now).as_deref(), Some("7"));
     }
 
     #[test]
@@ -161,31 +311,118 @@ mod tests {
         assert!(Member::parse(&format!(r#"{{"user_id":"{}"}}"#, "x".repeat(129))).is_err());
     }
 
+    /// What may happen to a channel.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join {
+            socket: u64,
+            user: u8,
+            info: u8,
+        },
+        Leave(u64, Departure),
+        /// A process or a network dies: all these users' sockets break off at once.
+        Kill(u8),
+        Wait(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0_u64..8, 0_u8..4, 0_u8..3).prop_map(|(socket, user, info)| Step::Join { socket, user, info }),
+            2 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Final)),
+            4 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::BrokeOff)),
+            1 => (0_u8..4).prop_map(Step::Kill),
+            3 => (1_u64..2_500).prop_map(Step::Wait),
+        ];
+        proptest::collection::vec(step, 0..120)
+    }
+
+    /// The slow and plain way: every socket and every break, looked through each time.
+    #[derive(Default)]
+    struct Model {
+        now: u64,
+        sockets: Vec<(u64, u8)>,
+        breaks: Vec<(u64, u8)>,
+        infos: BTreeMap<u8, u8>,
+    }
+
+    impl Model {
+        fn members(&self) -> BTreeSet<u8> {
+            let awaited = self.breaks.iter().filter(|(end, _)| *end > self.now);
+            self.sockets.iter().chain(awaited).map(|(_, user)| *user).collect()
+        }
+
+        fn join(&mut self, socket: u64, user: u8, info: u8, limit: usize) {
+            if let Some((_, known)) = self.sockets.iter().find(|(s, _)| *s == socket) {
+                if *known == user {
+                    self.infos.insert(user, info);
+                }
+                return;
+            }
+            if !self.members().contains(&user) && self.members().len() >= limit {
+                return;
+            }
+            self.breaks.retain(|(end, _)| *end > self.now);
+            if let Some(oldest) = self.breaks.iter().position(|(_, u)| *u == user) {
+                self.breaks.remove(oldest);
+            }
+            self.sockets.push((socket, user));
+            self.infos.insert(user, info);
+        }
+
+        fn leave(&mut self, socket: u64, how: Departure) {
+            let Some(at) = self.sockets.iter().position(|(s, _)| *s == socket) else { return };
+            let (_, user) = self.sockets.remove(at);
+            if how == Departure::BrokeOff {
+                self.breaks.push((self.now + 3_000, user));
+            }
+        }
+    }
+
     proptest! {
-        /// After any sequence of joins and leaves the members are those whose sockets are there, and every
-        /// user's joins and leaves were told alternately.
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        /// After any sequence of joins, leaves, breaks, returns, expiries and kills the members are those of
+        /// the model, with what they said last, and each user's coming and going was told alternately.
         #[test]
-        fn the_roster_is_exact(steps in proptest::collection::vec((any::<bool>(), 0_u64..6, 0_usize..3), 0..80)) {
-            let mut presence = Presence::default();
-            let mut model: HashMap<u64, usize> = HashMap::new();
-            let mut told: BTreeSet<String> = BTreeSet::new();
-            for (joins, socket, user) in steps {
-                let id = SocketId::from_bits(socket);
-                if joins {
-                    let user = *model.entry(socket).or_insert(user);
-                    if presence.join(id, &member(&user.to_string()), 100) == Joined::First {
-                        prop_assert!(told.insert(user.to_string()));
+        fn the_roster_is_exact(steps in steps(), limit in 2_usize..5) {
+            let (mut presence, start) = presence(limit);
+            let (mut model, mut told) = (Model::default(), BTreeSet::<Arc<str>>::new());
+            for step in steps {
+                let now = start + Duration::from_millis(model.now);
+                let mut gone = Vec::new();
+                match step {
+                    Step::Join { socket, user, info } => {
+                        let member = Member::named(&user.to_string(), &info.to_string());
+                        if presence.join(SocketId::from_bits(socket), &member, now) == Joined::First {
+                            prop_assert!(told.insert(member.user_id), "told of a member that was there");
+                        }
+                        model.join(socket, user, info, limit);
                     }
-                } else {
-                    model.remove(&socket);
-                    if let Some(left) = presence.leave(id) {
-                        prop_assert!(told.remove(&*left.user_id));
+                    Step::Leave(socket, how) => {
+                        gone.extend(presence.leave(SocketId::from_bits(socket), how, now));
+                        model.leave(socket, how);
+                    }
+                    Step::Kill(user) => {
+                        for (socket, _) in model.sockets.clone().into_iter().filter(|(_, u)| *u == user) {
+                            gone.extend(presence.leave(SocketId::from_bits(socket), Departure::BrokeOff, now));
+                            model.leave(socket, Departure::BrokeOff);
+                        }
+                    }
+                    Step::Wait(ms) => {
+                        model.now += ms;
+                        gone.extend(presence.expire(start + Duration::from_millis(model.now)));
                     }
                 }
-                let expected: BTreeSet<String> = model.values().map(ToString::to_string).collect();
-                let members: BTreeSet<String> = presence.members().map(|(id, _)| id.to_owned()).collect();
-                prop_assert_eq!(&members, &expected);
-                prop_assert_eq!(&told, &expected);
+                for user in gone {
+                    prop_assert!(told.remove(&user), "told of the end of nobody");
+                }
+                let named = |user: &u8| (user.to_string(), format!(r#"{{"name":"{}"}}"#, model.infos[user]));
+                let expected: Vec<_> = model.members().iter().map(named).collect();
+                let told_of: Vec<_> = told.iter().map(ToString::to_string).collect();
+                prop_assert_eq!(&told_of, &expected.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+                let is: Vec<_> = presence.members().map(|(id, info)| (id.to_owned(), info.get().to_owned())).collect();
+                prop_assert_eq!(is, expected);
+                prop_assert_eq!(presence.next_due().is_some(), presence.users.values().any(|p| p.sockets == 0));
             }
         }
     }

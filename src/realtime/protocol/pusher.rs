@@ -132,6 +132,17 @@ pub fn member_removed(channel: &ChannelName, user_id: &str) -> ByteString {
     envelope("pusher_internal:member_removed", Some(channel.as_str()), &data)
 }
 
+/// `pusher:cache_miss`: a cache channel has no event to give to a newcomer.
+pub fn cache_miss(channel: &ChannelName) -> ByteString {
+    envelope("pusher:cache_miss", Some(channel.as_str()), "{}")
+}
+
+/// `pusher_internal:subscription_count`
+pub fn subscription_count(channel: &ChannelName, count: usize) -> ByteString {
+    let data = format!(r#"{{"subscription_count":{count}}}"#);
+    envelope("pusher_internal:subscription_count", Some(channel.as_str()), &data)
+}
+
 /// `pusher:subscription_error`: pusher-js gives it to the channel it is about. `status` is the HTTP status
 /// that the same refusal would have.
 pub fn subscription_error(channel: &str, kind: &str, message: &str, status: u16) -> ByteString {
