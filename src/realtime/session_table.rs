@@ -22,9 +22,12 @@ pub struct SessionTable {
 #[derive(Debug, Default)]
 struct Sessions {
     open: HashMap<SocketId, Arc<Link>>,
-    /// The tokens that subscriptions of a session were signed for.
-    vouchers: HashMap<SocketId, Vec<TokenId>>,
+    /// The tokens that subscriptions of a session were signed for, the latest last.
+    vouchers: HashMap<SocketId, Vec<Voucher>>,
 }
+
+/// A token that subscriptions of a session were signed for, and what the page that asked calls itself.
+type Voucher = (TokenId, Option<Arc<str>>);
 
 impl SessionTable {
     /// Enters a session, unless there are `limit` already or the table is closed for a drain.
@@ -45,19 +48,27 @@ impl SessionTable {
     }
 
     /// A subscription of this session is being signed for the bearer of this token: the session is to end
-    /// with the token, as if it had come with it.
-    pub fn vouch(&self, socket: SocketId, token: TokenId) {
+    /// with the token, as if it had come with it. `client` is what the page calls itself, so that two pages
+    /// with one token can be told apart.
+    pub fn vouch(&self, socket: SocketId, token: TokenId, client: Option<Arc<str>>) {
         let mut sessions = self.lock();
         if !sessions.open.contains_key(&socket) {
             return;
         }
-        let tokens = sessions.vouchers.entry(socket).or_default();
-        if !tokens.contains(&token) {
-            if tokens.len() == VOUCHERS {
-                tokens.remove(0);
-            }
-            tokens.push(token);
+        let vouchers = sessions.vouchers.entry(socket).or_default();
+        vouchers.retain(|(known, _)| *known != token);
+        if vouchers.len() == VOUCHERS {
+            vouchers.remove(0);
         }
+        vouchers.push((token, client));
+    }
+
+    /// Whose session this is, as far as tokens tell: the latest that vouched for it, else the one that it
+    /// came with.
+    pub fn identity_of(&self, socket: SocketId) -> Option<(TokenId, Option<Arc<str>>)> {
+        let sessions = self.lock();
+        let latest = sessions.vouchers.get(&socket).and_then(|vouchers| vouchers.last().cloned());
+        latest.or_else(|| sessions.open.get(&socket)?.token.map(|token| (token, None)))
     }
 
     /// The sessions that stand on each token.
@@ -65,7 +76,7 @@ impl SessionTable {
         let sessions = self.lock();
         let mut by_token: HashMap<TokenId, Vec<Arc<Link>>> = HashMap::new();
         for (socket, link) in &sessions.open {
-            let vouchers = sessions.vouchers.get(socket).into_iter().flatten().copied();
+            let vouchers = sessions.vouchers.get(socket).into_iter().flatten().map(|(token, _)| *token);
             for token in link.token.into_iter().chain(vouchers) {
                 by_token.entry(token).or_default().push(link.clone());
             }
@@ -129,15 +140,31 @@ mod tests {
     fn a_session_stands_on_the_tokens_it_was_signed_for_while_it_is_open() {
         let table = SessionTable::default();
         let own = Arc::new(Link::new(SocketId::from_bits(1), Some(TokenId(1)), 1, None, 0));
-        table.vouch(own.socket, TokenId(9));
+        table.vouch(own.socket, TokenId(9), None);
         assert!(table.by_token().is_empty(), "it is not open yet");
         table.enter(&own, 1);
-        (2..20).chain(2..20).for_each(|id| table.vouch(own.socket, TokenId(id)));
+        (2..20).chain(2..20).for_each(|id| table.vouch(own.socket, TokenId(id), None));
         let by_token = table.by_token();
         assert_eq!(by_token.len(), 1 + VOUCHERS);
         assert!(by_token.contains_key(&TokenId(1)) && by_token.contains_key(&TokenId(19)));
         table.leave(own.socket);
         assert!(table.by_token().is_empty());
         assert!(table.lock().vouchers.is_empty());
+    }
+
+    #[test]
+    fn a_session_is_whose_token_vouched_for_it_last_else_whose_it_came_with() {
+        let table = SessionTable::default();
+        let own = Arc::new(Link::new(SocketId::from_bits(1), Some(TokenId(1)), 1, None, 0));
+        assert_eq!(table.identity_of(own.socket), None);
+        table.enter(&own, 1);
+        assert_eq!(table.identity_of(own.socket), Some((TokenId(1), None)));
+        let tab = |name: &str| Some(Arc::from(name));
+        for (token, client) in [(2, tab("a")), (3, tab("b")), (2, tab("c"))] {
+            table.vouch(own.socket, TokenId(token), client.clone());
+            assert_eq!(table.identity_of(own.socket), Some((TokenId(token), client)));
+        }
+        table.leave(own.socket);
+        assert_eq!(table.identity_of(own.socket), None);
     }
 }

@@ -12,6 +12,7 @@ mod support;
 
 mod architecture;
 mod auth;
+mod broadcasting;
 mod catalog;
 mod cli;
 mod cors;
