@@ -18,7 +18,7 @@ use crate::realtime::{Hub, RegistryActor, SessionTable};
 use crate::storage::{Db, DbOptions, migrate, outbox};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
-use crate::webhooks::{Endpoints, SweepActor};
+use crate::webhooks::{Endpoints, PusherHooks, SweepActor};
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
@@ -46,6 +46,7 @@ pub struct App {
     server: Server,
     hub: Arc<Hub>,
     endpoints: Endpoints,
+    hooks: Option<PusherHooks>,
     patience: Duration,
     watchdog: Option<Watchdog>,
     /// Threads of the actors.
@@ -87,7 +88,8 @@ impl App {
             vec![sender.handle()],
         )
         .await?;
-        let registry = start_registry(&config, &db, &metrics, &endpoints, &arbiter).await?;
+        let hooks = PusherHooks::start(&config.apps, &config.webhooks, &metrics, &sender.handle())?;
+        let registry = start_registry(&config, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
         let sentinel = start_sentinel(&config, &table, &tokens, &metrics, &arbiter);
         let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
@@ -103,16 +105,18 @@ impl App {
         let observer =
             Observer::new(db.clone(), clock.clone(), registry.clone().recipient(), metrics.clone());
         let state = State { db, clock, tokens, observer, config: config.clone(), metrics };
-        let watched = [
+        let mut watched = vec![
             ("registry", registry.recipient()),
             ("sentinel", sentinel.recipient()),
             ("webhook ledger", endpoints.probe()),
             ("webhook sweep", sweep.recipient()),
         ];
-        let watchdog = watch(&config, watched.into())?;
+        watched.extend(hooks.as_ref().map(|hooks| ("Pusher webhooks", hooks.probe())));
+        let watchdog = watch(&config, watched)?;
         let patience = Duration::from_secs(config.server.shutdown_timeout_seconds);
         let (server, address) = bind(state, hub.clone(), routes)?;
-        Ok(Self { address, server, hub, endpoints, patience, watchdog, arbiters: vec![arbiter, sender] })
+        let arbiters = vec![arbiter, sender];
+        Ok(Self { address, server, hub, endpoints, hooks, patience, watchdog, arbiters })
     }
 
     /// Where it listens; with port 0 in the configuration, the port that was free.
@@ -131,13 +135,8 @@ impl App {
         self.hub.table.close();
         say_goodbye(&self.hub, self.patience).await;
         stop_server(&handle, deadline).await;
-        let cut_off = self.endpoints.drain(deadline.saturating_duration_since(Instant::now())).await;
-        if cut_off > 0 {
-            tracing::warn!(
-                cut_off,
-                "webhook attempts were in flight at the end of the drain; they will be sent again"
-            );
-        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        drain_webhooks(&self.endpoints, self.hooks.as_ref(), left).await;
         drop(self.watchdog);
         for arbiter in &self.arbiters {
             arbiter.stop();
@@ -146,6 +145,26 @@ impl App {
             .await
             .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?
             .map_err(|e| Error::new(Code::Internal, "The server failed.").because(e))
+    }
+}
+
+/// Both kinds of webhooks at once, each within `limit`.
+async fn drain_webhooks(endpoints: &Endpoints, hooks: Option<&PusherHooks>, limit: Duration) {
+    let hooks = async {
+        match hooks {
+            Some(hooks) => hooks.drain(limit).await,
+            None => 0,
+        }
+    };
+    let (cut_off, unsent) = tokio::join!(endpoints.drain(limit), hooks);
+    if cut_off > 0 {
+        tracing::warn!(
+            cut_off,
+            "webhook attempts were in flight at the end of the drain; they will be sent again"
+        );
+    }
+    if unsent > 0 {
+        tracing::warn!(unsent, "Pusher webhook events were not taken before the end and are lost");
     }
 }
 
@@ -205,6 +224,7 @@ async fn start_registry(
     db: &Db,
     metrics: &Arc<Metrics>,
     endpoints: &Endpoints,
+    hooks: Option<&PusherHooks>,
     arbiter: &Arbiter,
 ) -> Result<Addr<RegistryActor>> {
     let parts = Parts {
@@ -214,6 +234,7 @@ async fn start_registry(
         presence_members: config.limits.presence_members,
         arbiters: vec![arbiter.handle()],
         endpoints: Box::new(endpoints.factory()),
+        notices: hooks.map(PusherHooks::recipient),
         metrics: metrics.clone(),
     };
     Ok(Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts)))

@@ -1,7 +1,7 @@
 //! `[[apps]]`: one Pusher app, its secret, its limits and what it may do.
 
 use super::wrong;
-use crate::domain::{AppId, Result, Secret, TenantId};
+use crate::domain::{AppId, ChannelFact, Result, Secret, TenantId, parse_hook_url};
 use serde::Deserialize;
 
 /// `[[apps]]`: one Pusher app. `bellwire app create` prints one.
@@ -89,6 +89,19 @@ impl App {
         let named = [("id", &*self.id.0), ("key", self.key.as_str()), ("secret", self.secret.expose())];
         match named.iter().find(|(_, value)| value.is_empty()) {
             Some((field, _)) => Err(wrong(format!("[[apps]] {field} must not be empty."))),
+            None => self.webhooks.iter().try_for_each(AppWebhook::validate),
+        }
+    }
+}
+
+impl AppWebhook {
+    fn validate(&self) -> Result<()> {
+        parse_hook_url(&self.url).map_err(|message| wrong(format!("[[apps.webhooks]] {message}")))?;
+        match self.events.iter().find(|name| !ChannelFact::NAMES.contains(&name.as_str())) {
+            Some(name) => Err(wrong(format!(
+                "[[apps.webhooks]] events has \"{name}\", which is none of {}.",
+                ChannelFact::NAMES.join(", ")
+            ))),
             None => Ok(()),
         }
     }

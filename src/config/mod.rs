@@ -363,4 +363,16 @@ mod tests {
         assert!(refused(&app("")).contains("id must not be empty"));
         assert!(refused(&(app("1") + &app("1"))).contains("stands twice"));
     }
+
+    #[test]
+    fn an_apps_webhook_names_a_url_and_known_events() {
+        let hook = |line: &str| {
+            format!("[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n[[apps.webhooks]]\n{line}")
+        };
+        let good = hook("url = \"https://a.example/h\"\nevents = [\"channel_occupied\", \"cache_miss\"]");
+        read::<Config>(&good).unwrap().validate().unwrap();
+        assert!(refused(&hook("url = \"ftp://a.example/\"")).contains("https://"));
+        let unknown = hook("url = \"https://a.example/\"\nevents = [\"channel_opened\"]");
+        assert!(refused(&unknown).contains("\"channel_opened\", which is none of channel_occupied"));
+    }
 }

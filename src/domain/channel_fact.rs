@@ -33,6 +33,17 @@ pub enum ChannelFact {
 }
 
 impl ChannelFact {
+    /// Every name that [`Self::name`] gives.
+    pub const NAMES: [&str; 7] = [
+        "channel_occupied",
+        "channel_vacated",
+        "member_added",
+        "member_removed",
+        "client_event",
+        "cache_miss",
+        "subscription_count",
+    ];
+
     /// The name of the webhook event.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -59,4 +70,28 @@ pub struct ChannelNotice {
     pub fact: ChannelFact,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_listed() {
+        let facts = [
+            ChannelFact::Occupied,
+            ChannelFact::Vacated,
+            ChannelFact::MemberAdded("1".into()),
+            ChannelFact::MemberRemoved("1".into()),
+            ChannelFact::ClientEvent {
+                event: "client-x".into(),
+                data: "1".into(),
+                socket: SocketId::from_bits(1),
+                user_id: None,
+            },
+            ChannelFact::CacheMiss,
+            ChannelFact::SubscriptionCount(1),
+        ];
+        assert_eq!(facts.map(|fact| fact.name()), ChannelFact::NAMES);
+    }
 }

@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod event_filter;
 pub mod fields;
+pub mod hook_url;
 pub mod ids;
 pub mod nudge;
 pub mod secret;
@@ -21,6 +22,7 @@ pub use error::{Code, Error, Result};
 pub use event::{Event, EventName};
 pub use event_filter::EventFilter;
 pub use fields::Fields;
+pub use hook_url::parse_hook_url;
 pub use ids::{
     AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, SocketId, TenantId, TokenId,
     UserId,

@@ -12,7 +12,8 @@ use super::frame::{Origin, Publication};
 use super::link::Link;
 use super::relay::{Relay, Step};
 use crate::domain::{
-    AppId, ChannelName, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake, WakeEndpoints,
+    AppId, ChannelName, ChannelNotice, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
+    WakeEndpoints,
 };
 use crate::storage::{Db, outbox};
 use crate::telemetry::Metrics;
@@ -100,6 +101,8 @@ pub struct Parts {
     pub arbiters: Vec<ArbiterHandle>,
     /// Makes endpoints' actors.
     pub endpoints: EndpointFactory,
+    /// Who is told what happens on channels, when anybody is.
+    pub notices: Option<Recipient<ChannelNotice>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

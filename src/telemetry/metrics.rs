@@ -33,6 +33,11 @@ pub struct Metrics {
     pub webhook_duration: Histogram,
     /// Webhook deliveries by state: `in_flight`, `waiting`.
     pub webhook_deliveries: IntGaugeVec,
+    /// Attempts at Pusher webhooks, by outcome.
+    pub pusher_webhook_attempts: IntCounterVec,
+    /// Events of Pusher webhooks by what became of them: `delivered`; `full` (made room for newer ones), `expired`
+    /// (not taken in five minutes), `unsent` (left when the process ended).
+    pub pusher_webhook_events: IntCounterVec,
     /// REST answers, by status.
     pub http_responses: IntCounterVec,
 }
@@ -104,6 +109,16 @@ impl Metrics {
                 "bellwire_webhook_deliveries",
                 "Webhook deliveries by state.",
                 "state",
+            )?,
+            pusher_webhook_attempts: counters(
+                "bellwire_pusher_webhook_attempts_total",
+                "Attempts at Pusher webhooks by outcome.",
+                "outcome",
+            )?,
+            pusher_webhook_events: counters(
+                "bellwire_pusher_webhook_events_total",
+                "Events of Pusher webhooks by result.",
+                "result",
             )?,
             http_responses: counters("bellwire_http_responses_total", "REST answers by status.", "status")?,
             registry,

@@ -44,8 +44,8 @@ impl Target {
         let (url, signer) = self.ready.as_ref()?;
         let body = body(&delivery.event, &delivery.data)?;
         let signatures = signer.sign(&delivery.message_id, now, &body);
-        let message_id = Arc::clone(&delivery.message_id);
-        Some(Post { url: url.clone(), message_id, body, signatures, timeout: self.endpoint.timeout })
+        let headers = signatures.headers(&delivery.message_id);
+        Some(Post { url: url.clone(), body, headers, timeout: self.endpoint.timeout })
     }
 }
 

@@ -9,12 +9,11 @@
 use super::address::AddressRule;
 use super::dialer::{DialError, Dialer};
 use super::outcome::{Outcome, Report};
-use super::signing::Signatures;
 use crate::domain::{Code, Error, Result};
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
-use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, USER_AGENT};
+use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ipnet::IpNet;
@@ -75,12 +74,10 @@ fn system_roots() -> RootCertStore {
 pub struct Post {
     /// Where to.
     pub url: Uri,
-    /// The `webhook-id`.
-    pub message_id: Arc<str>,
-    /// The exact bytes that were signed.
+    /// The exact bytes that were signed: JSON.
     pub body: Bytes,
-    /// Their signatures.
-    pub signatures: Signatures,
+    /// Their signatures, and what else the receiver checks: names in lower case, and values.
+    pub headers: Vec<(&'static str, String)>,
     /// For everything together.
     pub timeout: Duration,
 }
@@ -118,15 +115,12 @@ impl Client {
     }
 
     async fn exchange(&self, post: Post, answer: &mut Answer) -> Result<(), Failure> {
-        let request = self
-            .http
-            .post(post.url)
-            .insert_header((CONTENT_TYPE, "application/json"))
-            .insert_header((USER_AGENT, AGENT))
-            .insert_header((HeaderName::from_static("x-webhook-signature"), post.signatures.body_hex))
-            .insert_header((HeaderName::from_static("webhook-id"), &*post.message_id))
-            .insert_header((HeaderName::from_static("webhook-timestamp"), post.signatures.timestamp))
-            .insert_header((HeaderName::from_static("webhook-signature"), post.signatures.standard));
+        let request = self.http.post(post.url);
+        let mut request =
+            request.insert_header((CONTENT_TYPE, "application/json")).insert_header((USER_AGENT, AGENT));
+        for header in post.headers {
+            request = request.insert_header(header);
+        }
         let mut response = request.send_body(post.body).await.map_err(|e| Failure::of(&e))?;
         answer.status = Some(response.status().as_u16());
         let promised = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());

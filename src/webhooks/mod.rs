@@ -6,6 +6,8 @@
 //! the `ledger` gathers claims and attempts into the few transactions of its `books`. [`SweepActor`] finds what
 //! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
 //! [`address`], [`outcome`], [`queue`].
+//!
+//! [`pusher`] is apart: what happens on an app's channels, posted in Pusher's format, from memory.
 
 pub mod address;
 mod attempt;
@@ -20,9 +22,11 @@ mod endpoint_actor;
 mod endpoints;
 mod ledger;
 pub mod outcome;
+pub mod pusher;
 pub mod queue;
 pub mod signing;
 mod sweep_actor;
 
 pub use endpoints::Endpoints;
+pub use pusher::PusherHooks;
 pub use sweep_actor::SweepActor;

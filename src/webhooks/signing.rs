@@ -60,12 +60,25 @@ impl Signer {
     }
 }
 
+impl Signatures {
+    /// The four headers of an attempt at the message `id`.
+    pub fn headers(self, id: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("x-webhook-signature", self.body_hex),
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", self.timestamp),
+            ("webhook-signature", self.standard),
+        ]
+    }
+}
+
 /// The secret that these random bytes make.
 pub(super) fn encode_secret(key: &[u8]) -> Secret {
     Secret::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(key)))
 }
 
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+/// HMAC-SHA256 of the parts, one behind the other.
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes a key of any length; the other arm is there for the type alone.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
     for part in parts {

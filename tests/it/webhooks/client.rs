@@ -16,9 +16,8 @@ fn post(url: &str) -> Post {
     let signatures = Signer::new(Secret::new(SECRET)).unwrap().sign("msg_1", Clock::System.now(), body);
     Post {
         url: url.parse().unwrap(),
-        message_id: "msg_1".into(),
         body: body.as_slice().into(),
-        signatures,
+        headers: signatures.headers("msg_1"),
         timeout: LIMIT,
     }
 }

@@ -3,5 +3,6 @@
 mod client;
 mod delivering;
 mod leases;
+mod pusher;
 mod trouble;
 mod world;
