@@ -4,18 +4,18 @@
 use crate::auth::{Tokens, channel_policy, channel_signature};
 use crate::catalog::Observer;
 use crate::config::{self, Config};
-use crate::domain::{AppId, ChannelName, Clock, Code, Error, Probe, Result, SocketId};
+use crate::domain::{ChannelName, Clock, Code, Error, Probe, Result, SocketId};
 use crate::http::routes::health::Started;
 use crate::http::routes::socket::Descriptor;
 use crate::http::{self, State};
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
 use crate::realtime::link::Deadlines;
-use crate::realtime::registry::Parts;
+use crate::realtime::registry::{NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
 use crate::realtime::{Hub, RegistryActor, SessionTable};
-use crate::storage::{Db, DbOptions, migrate, outbox};
+use crate::storage::{Db, DbOptions, migrate, outbox, positions};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
 use crate::webhooks::{Endpoints, PusherHooks, SweepActor};
@@ -73,13 +73,12 @@ impl App {
         let clock = Clock::System;
         let db = open_database(&config.database)?;
         migrate::run(&db).await?;
-        let metrics = Arc::new(
-            Metrics::new().map_err(|e| Error::new(Code::Internal, "The metrics clash.").because(e))?,
-        );
+        let clash = |e: prometheus::Error| Error::new(Code::Internal, "The metrics clash.").because(e);
+        let metrics = Arc::new(Metrics::new().map_err(clash)?);
         let tokens = Tokens::new(db.clone(), clock.clone(), &config.auth);
+        let apps: Vec<Arc<config::App>> = config.apps.iter().cloned().map(Arc::new).collect();
         let table = SessionTable::default();
-        let arbiter = Arbiter::new();
-        let sender = Arbiter::new();
+        let (arbiter, sender) = (Arbiter::new(), Arbiter::new());
         let endpoints = Endpoints::start(
             db.clone(),
             clock.clone(),
@@ -89,12 +88,15 @@ impl App {
         )
         .await?;
         let hooks = PusherHooks::start(&config.apps, &config.webhooks, &metrics, &sender.handle())?;
-        let registry = start_registry(&config, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
+        forget_positions(&config, &db, &clock).await?;
+        let registry =
+            start_registry(&config, &apps, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
         let sentinel = start_sentinel(&config, &table, &tokens, &metrics, &arbiter);
         let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
-            apps: config.apps.iter().cloned().map(Arc::new).collect(),
+            apps,
             limits: config.limits.clone(),
+            channels: config.channels.clone(),
             capacity: capacity(&config),
             table,
             connects: ConnectLimit::new(config.limits.connections_per_ip_per_minute),
@@ -134,6 +136,7 @@ impl App {
         tracing::info!(connections = self.hub.table.len(), "draining");
         self.hub.table.close();
         say_goodbye(&self.hub, self.patience).await;
+        note_positions(&self.hub, deadline).await;
         stop_server(&handle, deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         drain_webhooks(&self.endpoints, self.hooks.as_ref(), left).await;
@@ -219,8 +222,15 @@ fn open_database(database: &config::Database) -> Result<Db> {
     })
 }
 
+/// Those who were noted before the last stop and can no longer be back.
+async fn forget_positions(config: &Config, db: &Db, clock: &Clock) -> Result<()> {
+    let age = Duration::from_secs(config.channels.history_seconds);
+    positions::forget(db, clock.now().minus(age)).await.map(drop)
+}
+
 async fn start_registry(
     config: &Config,
+    apps: &[Arc<config::App>],
     db: &Db,
     metrics: &Arc<Metrics>,
     endpoints: &Endpoints,
@@ -228,13 +238,15 @@ async fn start_registry(
     arbiter: &Arbiter,
 ) -> Result<Addr<RegistryActor>> {
     let parts = Parts {
-        apps: config.apps.iter().map(|app| app.id.clone()).collect::<Vec<AppId>>(),
+        apps: apps.to_vec(),
+        clock: Clock::System,
+        channels: config.channels.clone(),
         db: db.clone(),
         cursor: outbox::last_id(&mut db.read().await?).await?,
         presence_members: config.limits.presence_members,
         arbiters: vec![arbiter.handle()],
         endpoints: Box::new(endpoints.factory()),
-        notices: hooks.map(PusherHooks::recipient),
+        notices: hooks.map(|hooks| Arc::new(hooks.recipient())),
         metrics: metrics.clone(),
     };
     Ok(Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts)))
@@ -331,6 +343,15 @@ async fn say_goodbye(hub: &Hub, patience: Duration) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     hub.table.snapshot().iter().for_each(|link| link.cut());
+}
+
+/// Notes where the clients stood, for when they are back after the restart.
+async fn note_positions(hub: &Hub, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let noted = tokio::time::timeout(left, hub.registry.send(NoteAll)).await;
+    if !matches!(noted, Ok(Ok(()))) {
+        tracing::warn!("the positions of clients were not noted; what they missed may come twice");
+    }
 }
 
 /// Lets requests in flight finish, and no longer than the deadline.

@@ -13,6 +13,7 @@ pub mod fields;
 pub mod hook_url;
 pub mod ids;
 pub mod nudge;
+pub mod position;
 pub mod secret;
 
 pub use channel_fact::{ChannelFact, ChannelNotice};
@@ -28,4 +29,5 @@ pub use ids::{
     UserId,
 };
 pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
+pub use position::{Epoch, Position};
 pub use secret::Secret;

@@ -1,6 +1,6 @@
 //! What travels to sessions: `Publication` (to a channel) and `Frame` (from it, encoded once for all).
 
-use crate::domain::{EventId, SocketId};
+use crate::domain::{ChannelName, EventId, SocketId};
 use bytestring::ByteString;
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,12 +40,14 @@ pub struct Frame {
     pub text: ByteString,
     /// When what it carries was published; `None` for the hub's own answers.
     pub published: Option<Instant>,
+    /// Its place in a channel's stream; `None` for what no stream keeps.
+    pub place: Option<(ChannelName, u64)>,
 }
 
 impl Frame {
     /// An answer of the hub itself.
     pub fn answer(text: ByteString) -> Arc<Self> {
-        Arc::new(Self { text, published: None })
+        Arc::new(Self { text, published: None, place: None })
     }
 }
 
@@ -55,12 +57,35 @@ impl Frame {
 pub enum ToSession {
     /// Write this to the client.
     Frame(Arc<Frame>),
+    /// Write these to the client: what it missed. They are bounded by what a channel keeps, and not by the
+    /// session's budget, or a client that missed much could never catch up.
+    Replay(Vec<Arc<Frame>>),
     /// A channel refused the join with this number (its presence is full); the frame tells the client why.
-    Refused(crate::domain::ChannelName, u32, Arc<Frame>),
+    Refused(ChannelName, u32, Arc<Frame>),
     /// The client was silent for long: ask whether it is there.
     Ping,
     /// End the connection.
     End(Ending),
+}
+
+/// How a session left a channel, which decides whether it is expected back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Its client unsubscribed.
+    Unsubscribed,
+    /// Its client closed the connection, or the hub did for good (a close code of 40xx).
+    Closed,
+    /// Its client's page went away (RFC 6455 code 1001): the next one starts anew.
+    Away,
+    /// The connection broke, or the hub ended it for the client to come back.
+    Broken,
+}
+
+impl Departure {
+    /// Whether the client's user may be back in a moment, on the next page or after the cut.
+    pub const fn may_be_back(self) -> bool {
+        matches!(self, Self::Away | Self::Broken)
+    }
 }
 
 /// Why a connection ends: a WebSocket close code and a reason for people.

@@ -1,11 +1,11 @@
 //! `Hub`: the realtime room's front door, shared by all worker threads: what HTTP routes and sessions hold.
 
 use super::connect_limit::ConnectLimit;
-use super::frame::Publication;
+use super::frame::{Departure, Publication};
 use super::registry::{ChannelKey, Join, Leave, PublishTo, RegistryActor};
 use super::session::Doorkeeper;
 use super::session_table::SessionTable;
-use crate::config::{App, Limits};
+use crate::config::{App, Channels, Limits};
 use crate::domain::{AppId, ChannelName, Code, Error, Probe, Result, SocketId};
 use crate::telemetry::Metrics;
 use actix::Addr;
@@ -21,6 +21,8 @@ pub struct Hub {
     pub apps: Vec<Arc<App>>,
     /// Bounds of sessions.
     pub limits: Limits,
+    /// What channels remember.
+    pub channels: Channels,
     /// Sessions that may be open at once in this process.
     pub capacity: usize,
     /// The open sessions.
@@ -75,10 +77,16 @@ impl Hub {
 
     /// A session leaves channels. Past the registry's bound: there is one for each subscription at most, and
     /// a lost one would leave a ghost.
-    pub(super) fn leave(&self, app: &AppId, socket: SocketId, channels: Vec<ChannelName>) {
+    pub(super) fn leave(
+        &self,
+        app: &AppId,
+        socket: SocketId,
+        channels: Vec<ChannelName>,
+        departure: Departure,
+    ) {
         if !channels.is_empty() {
             let key = |name| ChannelKey { app: app.clone(), name };
-            self.registry.do_send(Leave { socket, keys: channels.into_iter().map(key).collect() });
+            self.registry.do_send(Leave { socket, keys: channels.into_iter().map(key).collect(), departure });
         }
     }
 }

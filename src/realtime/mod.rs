@@ -12,6 +12,7 @@
 
 pub mod channel;
 pub mod connect_limit;
+pub mod cursor;
 pub mod frame;
 pub mod hub;
 pub mod link;

@@ -6,13 +6,16 @@
 //! `actix::Supervisor`; the watchdog ends the process if it stops answering, because a panic leaves an actor
 //! dead in silence.
 
-use super::channel::actor::{Publish, Subscribe, Unsubscribe};
+use super::channel::actor::{Note, Publish, Setup, Subscribe, Unsubscribe};
+use super::channel::history::Bounds;
 use super::channel::{ChannelActor, Member};
-use super::frame::{Origin, Publication};
+use super::cursor::Cursor;
+use super::frame::{Departure, Origin, Publication};
 use super::link::Link;
 use super::relay::{Relay, Step};
+use crate::config::{App, Channels};
 use crate::domain::{
-    AppId, ChannelName, ChannelNotice, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
+    AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
     WakeEndpoints,
 };
 use crate::storage::{Db, outbox};
@@ -50,6 +53,8 @@ pub struct Join {
     pub link: Arc<Link>,
     /// Who it is, in a presence channel.
     pub member: Option<Member>,
+    /// Its place in the channel's stream, if it can be known again when it comes back.
+    pub cursor: Option<Arc<Cursor>>,
     /// Which of the session's joins this is.
     pub number: u32,
 }
@@ -62,7 +67,14 @@ pub struct Leave {
     pub socket: SocketId,
     /// Which channels.
     pub keys: Vec<ChannelKey>,
+    /// How.
+    pub departure: Departure,
 }
+
+/// Note where all clients of all channels stand; answered when it is in the database.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct NoteAll;
 
 /// A back end publishes on channels of its app. The answer names those that were full and did not take it.
 #[derive(Debug, Message)]
@@ -90,19 +102,23 @@ pub type EndpointFactory = Box<dyn Fn(EndpointId) -> Recipient<Wake> + Send>;
 /// What the registry is made of.
 pub struct Parts {
     /// The apps whose channels get the events of the outbox.
-    pub apps: Vec<AppId>,
+    pub apps: Vec<Arc<App>>,
     /// Where the outbox is.
     pub db: Db,
     /// Everything up to here was routed, or has no one to be routed to.
     pub cursor: EventId,
     /// Members of a presence channel.
     pub presence_members: usize,
+    /// The time.
+    pub clock: Clock,
+    /// What channels keep.
+    pub channels: Channels,
+    /// Who is told what happens on channels.
+    pub notices: Option<Arc<Recipient<ChannelNotice>>>,
     /// Threads for channels; a channel's name decides which.
     pub arbiters: Vec<ArbiterHandle>,
     /// Makes endpoints' actors.
     pub endpoints: EndpointFactory,
-    /// Who is told what happens on channels, when anybody is.
-    pub notices: Option<Recipient<ChannelNotice>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -112,6 +128,7 @@ pub struct RegistryActor {
     parts: Parts,
     relay: Relay,
     channels: HashMap<ChannelKey, Channel>,
+    history: Bounds,
     endpoints: HashMap<EndpointId, Recipient<Wake>>,
 }
 
@@ -124,19 +141,32 @@ impl RegistryActor {
     /// A registry without channels.
     pub fn new(parts: Parts) -> Self {
         let relay = Relay::new(parts.cursor);
-        Self { parts, relay, channels: HashMap::new(), endpoints: HashMap::new() }
+        let history = Bounds::of(&parts.channels);
+        Self { parts, relay, channels: HashMap::new(), history, endpoints: HashMap::new() }
     }
 
-    fn open_channel(&self, key: &ChannelKey, registry: Addr<Self>) -> Addr<ChannelActor> {
-        let (name, vacant) = (key.name.clone(), key.clone());
-        let (limit, metrics) = (self.parts.presence_members, self.parts.metrics.clone());
+    /// Starts the channel's actor; `None` for an app that is none of ours.
+    fn open_channel(&self, key: &ChannelKey, registry: Addr<Self>) -> Option<Addr<ChannelActor>> {
+        let vacant = key.clone();
         // Past the bound: one for each time a channel empties, and a lost one would keep the channel for ever.
         let on_vacated = Box::new(move |seen| registry.do_send(Vacated { key: vacant.clone(), seen }));
-        let make = move |_: &mut Context<ChannelActor>| ChannelActor::new(name, limit, on_vacated, metrics);
-        match self.arbiter_of(key) {
+        let setup = Setup {
+            app: self.parts.apps.iter().find(|app| app.id == key.app)?.clone(),
+            name: key.name.clone(),
+            presence_limit: self.parts.presence_members,
+            history: self.history.clone(),
+            checkpoint: Duration::from_millis(self.parts.channels.checkpoint_ms),
+            db: self.parts.db.clone(),
+            clock: self.parts.clock.clone(),
+            on_vacated,
+            notices: self.parts.notices.clone(),
+            metrics: self.parts.metrics.clone(),
+        };
+        let make = move |_: &mut Context<ChannelActor>| ChannelActor::new(setup);
+        Some(match self.arbiter_of(key) {
             Some(arbiter) => ChannelActor::start_in_arbiter(arbiter, make),
             None => ChannelActor::create(make),
-        }
+        })
     }
 
     fn arbiter_of(&self, key: &ChannelKey) -> Option<&ArbiterHandle> {
@@ -200,7 +230,7 @@ impl RegistryActor {
             at: Instant::now(),
         });
         self.parts.apps.iter().all(|app| {
-            let key = ChannelKey { app: app.clone(), name: event.channel.clone() };
+            let key = ChannelKey { app: app.id.clone(), name: event.channel.clone() };
             self.publish(&key, &publication)
         })
     }
@@ -259,13 +289,13 @@ impl Handler<Join> for RegistryActor {
 
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
         if !self.channels.get(&join.key).is_some_and(|c| c.addr.connected()) {
-            let addr = self.open_channel(&join.key, ctx.address());
+            let Some(addr) = self.open_channel(&join.key, ctx.address()) else { return };
             self.channels.insert(join.key.clone(), Channel { addr, subscribes: 0 });
         }
         if let Some(channel) = self.channels.get_mut(&join.key) {
             channel.subscribes += 1;
-            let Join { link, member, number, .. } = join;
-            channel.addr.do_send(Subscribe { link, member, number, count: channel.subscribes });
+            let Join { link, member, cursor, number, .. } = join;
+            channel.addr.do_send(Subscribe { link, member, cursor, number, count: channel.subscribes });
         }
     }
 }
@@ -276,7 +306,7 @@ impl Handler<Leave> for RegistryActor {
     fn handle(&mut self, leave: Leave, _: &mut Self::Context) {
         for key in leave.keys {
             if let Some(channel) = self.channels.get(&key) {
-                channel.addr.do_send(Unsubscribe(leave.socket));
+                channel.addr.do_send(Unsubscribe(leave.socket, leave.departure));
             }
         }
     }
@@ -303,6 +333,17 @@ impl Handler<PublishTo> for RegistryActor {
             !self.publish(&key, &publication)
         });
         MessageResult(channels)
+    }
+}
+
+impl Handler<NoteAll> for RegistryActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: NoteAll, _: &mut Self::Context) -> Self::Result {
+        let notes: Vec<_> = self.channels.values().map(|channel| channel.addr.send(Note)).collect();
+        Box::pin(async move {
+            futures_util::future::join_all(notes).await;
+        })
     }
 }
 

@@ -71,6 +71,14 @@ pub async fn read_tenant_after(
     rows.into_iter().map(Event::try_from).collect()
 }
 
+/// The last `limit` events of a channel, in id order.
+pub async fn read_channel_end(conn: &mut Conn, channel: &ChannelName, limit: i64) -> Result<Vec<Event>> {
+    let query =
+        events::table.filter(events::channel.eq(channel.as_str())).order(events::id.desc()).limit(limit);
+    let rows: Vec<EventRow> = on_conn!(conn, c => query.select(EventRow::as_select()).load(c).await)?;
+    rows.into_iter().rev().map(Event::try_from).collect()
+}
+
 /// The highest id in use; zero in an empty table.
 pub async fn last_id(conn: &mut Conn) -> Result<EventId> {
     let last: Option<EventId> =

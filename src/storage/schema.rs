@@ -170,6 +170,15 @@ table! {
 }
 
 table! {
+    channel_positions (app_id, channel) {
+        app_id -> Text,
+        channel -> Text,
+        positions -> Text,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
     idempotency_keys (id) {
         id -> BigInt,
         tenant_id -> BigInt,

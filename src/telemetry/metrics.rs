@@ -25,6 +25,8 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     /// Messages that met a full mailbox, by actor.
     pub mailbox_full: IntCounterVec,
+    /// Clients that came back and were given what they missed, or told that it cannot be had: `complete`, `gap`.
+    pub replays: IntCounterVec,
     /// Events routed from the outbox.
     pub events: IntCounter,
     /// Webhook attempts, by outcome.
@@ -94,6 +96,7 @@ impl Metrics {
                 "Messages that met a full mailbox.",
                 "actor",
             )?,
+            replays: counters("bellwire_replays_total", "Clients that came back, by outcome.", "outcome")?,
             events: counter("bellwire_events_total", "Events routed from the outbox.")?,
             webhook_attempts: counters(
                 "bellwire_webhook_attempts_total",

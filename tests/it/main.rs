@@ -26,6 +26,7 @@ mod process;
 mod prune;
 mod pusher_api;
 mod realtime;
+mod replay;
 mod rest;
 mod road;
 mod seed;

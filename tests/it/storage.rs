@@ -149,13 +149,13 @@ async fn columns(db: &TestDb) -> Columns {
     rows.into_iter().map(|c| (c.of_table, c.name, c.nullable == 1)).collect()
 }
 
-/// What `table!` in `src/storage/schema.rs` says, read as text: `name (id) {` and `column -> Type,`.
+/// What `table!` in `src/storage/schema.rs` says, read as text: `name (key) {` and `column -> Type,`.
 fn declared() -> Columns {
     let mut columns = Columns::new();
     let mut table = "";
     let text = include_str!("../../src/storage/schema.rs");
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with("joinable!")) {
-        if let Some((name, _)) = line.split_once(" (id) {") {
+        if let Some((name, _)) = line.strip_suffix(") {").and_then(|line| line.split_once(" (")) {
             table = name;
         } else if let Some((name, kind)) = line.split_once(" -> ") {
             columns.insert((table.to_owned(), name.to_owned(), kind.starts_with("Nullable<")));

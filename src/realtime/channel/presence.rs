@@ -2,6 +2,7 @@
 //! broke off leaves its user a grace, in which coming back is no news to the others. Pure.
 
 use crate::domain::SocketId;
+use crate::realtime::frame::Departure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,15 +63,6 @@ impl Member {
 
 fn nothing() -> Arc<RawValue> {
     Arc::from(RawValue::NULL.to_owned())
-}
-
-/// How a socket leaves a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// Its client meant to (it unsubscribed, or closed the connection), or may not come back.
-    Final,
-    /// Its connection broke off, or was ended so that the client comes back.
-    BrokeOff,
 }
 
 /// The members of one channel: users with a socket, and users in their grace.
@@ -146,7 +138,7 @@ impl Presence {
         let present = self.users.get_mut(&user)?;
         present.sockets -= 1;
         present.awaited.retain(|end| *end > now);
-        if how == Departure::BrokeOff && !self.grace.is_zero() {
+        if how.may_be_back() && !self.grace.is_zero() {
             present.awaited.push(now + self.grace);
         }
         if present.sockets > 0 {
@@ -236,9 +228,9 @@ mod tests {
         let ((mut presence, now), [a, b]) = (presence(100), sockets());
         assert_eq!(presence.join(a, &member("7"), now), Joined::First);
         assert_eq!(presence.join(b, &member("7"), now), Joined::Again);
-        assert_eq!(presence.leave(a, Departure::Final, now), None);
-        assert_eq!(presence.leave(b, Departure::Final, now).as_deref(), Some("7"));
-        assert_eq!(presence.leave(b, Departure::Final, now), None);
+        assert_eq!(presence.leave(a, Departure::Closed, now), None);
+        assert_eq!(presence.leave(b, Departure::Closed, now).as_deref(), Some("7"));
+        assert_eq!(presence.leave(b, Departure::Closed, now), None);
         assert!(presence.is_empty());
     }
 
@@ -247,7 +239,7 @@ mod tests {
         let ((mut presence, now), [a, b, c]) = (presence(1), sockets());
         assert_eq!(presence.join(a, &member("1"), now), Joined::First);
         assert_eq!(presence.join(b, &member("2"), now), Joined::Full);
-        presence.leave(a, Departure::BrokeOff, now);
+        presence.leave(a, Departure::Broken, now);
         assert_eq!(presence.join(b, &member("2"), now), Joined::Full, "the place is kept");
         assert_eq!(presence.join(c, &member("1"), now), Joined::Again);
     }
@@ -256,7 +248,7 @@ mod tests {
     fn who_broke_off_stays_a_member_until_the_grace_ends_and_goes_once() {
         let ((mut presence, now), [a, _]) = (presence(100), sockets());
         presence.join(a, &member("7"), now);
-        assert_eq!(presence.leave(a, Departure::BrokeOff, now), None);
+        assert_eq!(presence.leave(a, Departure::Broken, now), None);
         assert_eq!((presence.next_due(), presence.count()), (Some(now + GRACE), 1));
         assert!(presence.expire(now + GRACE * 9 / 10).is_empty());
         assert_eq!(presence.expire(now + GRACE), [Arc::from("7")]);
@@ -267,12 +259,12 @@ mod tests {
     fn who_comes_back_within_the_grace_never_left_and_is_known_by_what_it_says_now() {
         let ((mut presence, now), [a, b]) = (presence(100), sockets());
         presence.join(a, &Member::named("7", "Ana"), now);
-        presence.leave(a, Departure::BrokeOff, now);
+        presence.leave(a, Departure::Broken, now);
         assert_eq!(presence.join(b, &Member::named("7", "Ana Maria"), now + GRACE / 2), Joined::Again);
         let told: Vec<_> = presence.members().map(|(_, info)| info.get().to_owned()).collect();
         assert_eq!(told, [r#"{"name":"Ana Maria"}"#]);
         assert!(presence.next_due().is_none() && presence.expire(now + GRACE * 2).is_empty());
-        assert_eq!(presence.leave(b, Departure::Final, now).as_deref(), Some("7"), "what came back may go");
+        assert_eq!(presence.leave(b, Departure::Closed, now).as_deref(), Some("7"), "what came back may go");
     }
 
     #[test]
@@ -280,8 +272,8 @@ mod tests {
         let ((mut presence, now), [phone, tab]) = (presence(100), sockets());
         presence.join(phone, &member("7"), now);
         presence.join(tab, &member("7"), now);
-        presence.leave(phone, Departure::BrokeOff, now);
-        assert_eq!(presence.leave(tab, Departure::Final, now + GRACE / 2), None);
+        presence.leave(phone, Departure::Broken, now);
+        assert_eq!(presence.leave(tab, Departure::Closed, now + GRACE / 2), None);
         assert_eq!(presence.expire(now + GRACE), [Arc::from("7")]);
     }
 
@@ -297,7 +289,7 @@ mod tests {
     fn without_a_grace_a_break_is_a_leave() {
         let ((mut presence, now), [a]) = ((Presence::new(9, Duration::ZERO), Instant::now()), sockets());
         presence.join(a, &member("7"), now);
-        assert_eq!(presence.leave(a, Departure::BrokeOff, now).as_deref(), Some("7"));
+        assert_eq!(presence.leave(a, Departure::Broken, now).as_deref(), Some("7"));
     }
 
     #[test]
@@ -328,8 +320,8 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             6 => (0_u64..8, 0_u8..4, 0_u8..3).prop_map(|(socket, user, info)| Step::Join { socket, user, info }),
-            2 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Final)),
-            4 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::BrokeOff)),
+            2 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Closed)),
+            4 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Broken)),
             1 => (0_u8..4).prop_map(Step::Kill),
             3 => (1_u64..2_500).prop_map(Step::Wait),
         ];
@@ -372,7 +364,7 @@ mod tests {
         fn leave(&mut self, socket: u64, how: Departure) {
             let Some(at) = self.sockets.iter().position(|(s, _)| *s == socket) else { return };
             let (_, user) = self.sockets.remove(at);
-            if how == Departure::BrokeOff {
+            if how == Departure::Broken {
                 self.breaks.push((self.now + 3_000, user));
             }
         }
@@ -404,8 +396,8 @@ mod tests {
                     }
                     Step::Kill(user) => {
                         for (socket, _) in model.sockets.clone().into_iter().filter(|(_, u)| *u == user) {
-                            gone.extend(presence.leave(SocketId::from_bits(socket), Departure::BrokeOff, now));
-                            model.leave(socket, Departure::BrokeOff);
+                            gone.extend(presence.leave(SocketId::from_bits(socket), Departure::Broken, now));
+                            model.leave(socket, Departure::Broken);
                         }
                     }
                     Step::Wait(ms) => {

@@ -3,7 +3,7 @@
 //! An envelope is `{"event", "channel"?, "data"}`. Towards clients `data` is a string that holds JSON; from
 //! clients it is an object, or (some libraries) a string that holds one.
 
-use crate::domain::{ChannelName, SocketId};
+use crate::domain::{ChannelName, Position, SocketId};
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -170,6 +170,12 @@ pub fn error(code: Option<u16>, message: &str) -> ByteString {
     }
     // The one message whose data is an object, not a string, in the documentation.
     json(&Error { event: "pusher:error", data: Data { code, message } }).into()
+}
+
+/// `bellwire:replay_gap`: what the client missed on this channel cannot be had completely; it is to fetch its
+/// state anew. `head` is where the stream stands now.
+pub fn replay_gap(channel: &ChannelName, head: Position) -> ByteString {
+    envelope("bellwire:replay_gap", Some(channel.as_str()), &json(&head))
 }
 
 /// An event on a channel; `user_id` is the sender's, when a member of a presence channel says it.

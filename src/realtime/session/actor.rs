@@ -6,6 +6,7 @@
 //! of a response, and not at all while 32 KiB stand unsent: whatever must happen then is done from outside, by
 //! the sentinel and by [`Link::cut`]. Each client message is dealt with before the next is read.
 
+use super::confirmations::Confirmations;
 use super::doorkeeper::Principal;
 use super::fragments::{Fault, Fragments};
 use super::guard::{FrameWatch, Guard};
@@ -14,7 +15,8 @@ use super::mind::{Effect, Mind};
 use crate::config::App;
 use crate::domain::{ChannelName, SocketId};
 use crate::realtime::channel::Member;
-use crate::realtime::frame::{Ending, ToSession};
+use crate::realtime::cursor::{Cursor, Identity};
+use crate::realtime::frame::{Departure, Ending, Frame, ToSession};
 use crate::realtime::hub::Hub;
 use crate::realtime::link::Link;
 use crate::realtime::protocol::pusher;
@@ -28,7 +30,7 @@ use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Mailbox slots beside those for frames: pings, ends, refusals.
 const SPARE_SLOTS: usize = 8;
@@ -68,6 +70,8 @@ struct SessionActor {
     accepted: Option<Accepted>,
     refusal: Ending,
     fragments: Fragments,
+    confirmations: Confirmations,
+    departure: Departure,
     tripped: Rc<Cell<bool>>,
 }
 
@@ -95,7 +99,8 @@ impl SessionActor {
         let now = hub.table.clock().seconds();
         let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
         let fragments = Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments);
-        Self { hub: hub.clone(), link, accepted, refusal, fragments, tripped }
+        let (confirmations, departure) = (Confirmations::default(), Departure::Broken);
+        Self { hub: hub.clone(), link, accepted, refusal, fragments, confirmations, departure, tripped }
     }
 
     fn now(&self) -> u32 {
@@ -135,15 +140,17 @@ impl SessionActor {
             Effect::End(ending) => self.end(ending, ctx),
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
             Effect::Leave(channel) => {
+                self.confirmations.leave(&channel);
                 if let Some(accepted) = &self.accepted {
-                    self.hub.leave(&accepted.app.id, self.link.socket, vec![channel]);
+                    let departure = Departure::Unsubscribed;
+                    self.hub.leave(&accepted.app.id, self.link.socket, vec![channel], departure);
                 }
             }
         }
     }
 
     fn join(
-        &self,
+        &mut self,
         name: ChannelName,
         member: Option<Member>,
         number: u32,
@@ -151,7 +158,8 @@ impl SessionActor {
     ) {
         let Some(accepted) = &self.accepted else { return };
         let key = ChannelKey { app: accepted.app.id.clone(), name };
-        let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member, number });
+        let cursor = self.cursor(&key.name, member.as_ref());
+        let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member, cursor, number });
         // Waiting here is the answer to a client that subscribes faster than the registry takes it.
         ctx.wait(async move { hub.join(join).await }.into_actor(self).map(|joined, session, ctx| {
             if !joined {
@@ -160,13 +168,53 @@ impl SessionActor {
         }));
     }
 
+    /// The client's place in a channel, if the hub can know the client again when it comes back.
+    fn cursor(&mut self, channel: &ChannelName, member: Option<&Member>) -> Option<Arc<Cursor>> {
+        if self.hub.channels.history_seconds == 0 {
+            return None;
+        }
+        let identity = match (self.hub.table.identity_of(self.link.socket), member) {
+            (Some((token, client)), _) => Identity::Token(token, client),
+            (None, Some(member)) => Identity::Member(member.user_id.clone()),
+            (None, None) => return None,
+        };
+        Some(self.confirmations.follow(channel, || Cursor::new(identity)))
+    }
+
+    fn write(&mut self, frame: &Frame, ctx: &mut ws::WebsocketContext<Self>) {
+        ctx.text(frame.text.clone());
+        if let Some((channel, offset)) = &frame.place
+            && self.confirmations.sent(channel, *offset)
+        {
+            self.ask_soon(ctx);
+        }
+    }
+
+    /// Asks the client to confirm what it has been sent, at once or no sooner than the settings say.
+    fn ask_soon(&mut self, ctx: &mut ws::WebsocketContext<Self>) {
+        let pause = Duration::from_millis(self.hub.channels.confirm_ms);
+        if pause.is_zero() {
+            return ctx.ping(&self.confirmations.ask());
+        }
+        ctx.run_later(pause, |session, ctx| ctx.ping(&session.confirmations.ask()));
+    }
+
+    fn pong(&mut self, payload: &[u8], ctx: &mut ws::WebsocketContext<Self>) {
+        if self.confirmations.answered(payload) && self.confirmations.is_due() {
+            self.ask_soon(ctx);
+        }
+    }
+
     /// Says something of the session's own; what channels say is counted by them, once a broadcast.
     fn say(&self, text: ByteString, ctx: &mut ws::WebsocketContext<Self>) {
         self.hub.metrics.messages_out.inc();
         ctx.text(text);
     }
 
-    fn end(&self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
+    fn end(&mut self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
+        if (4_000..4_100).contains(&ending.code) {
+            self.departure = Departure::Closed;
+        }
         self.link.ending(self.now());
         close(ctx, ws::CloseCode::from(ending.code), ending.reason);
     }
@@ -200,6 +248,14 @@ impl SessionActor {
             Ok(Some((false, bytes))) => self.binary(bytes.freeze(), ctx),
             Err(fault) => self.fault(fault, ctx),
         }
+    }
+}
+
+/// What a client's Close says of whether it will be back.
+fn departure(reason: Option<&ws::CloseReason>) -> Departure {
+    match reason.map(|reason| reason.code) {
+        Some(ws::CloseCode::Away) => Departure::Away,
+        _ => Departure::Closed,
     }
 }
 
@@ -237,7 +293,7 @@ impl Drop for SessionActor {
         }
         if let Some(accepted) = &mut self.accepted {
             let channels = accepted.mind.take_channels();
-            self.hub.leave(&accepted.app.id, self.link.socket, channels);
+            self.hub.leave(&accepted.app.id, self.link.socket, channels, self.departure);
         }
     }
 }
@@ -252,8 +308,9 @@ impl Handler<ToSession> for SessionActor {
                 if let Some(published) = frame.published {
                     self.hub.metrics.publish_to_write.observe(published.elapsed().as_secs_f64());
                 }
-                ctx.text(frame.text.clone());
+                self.write(&frame, ctx);
             }
+            ToSession::Replay(frames) => frames.iter().for_each(|frame| self.write(frame, ctx)),
             ToSession::Refused(channel, join, frame) => {
                 if let Some(accepted) = &mut self.accepted {
                     accepted.mind.refused(&channel, join);
@@ -274,8 +331,10 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for SessionActor {
             Ok(ws::Message::Binary(bytes)) => self.binary(bytes, ctx),
             Ok(ws::Message::Continuation(item)) => self.continuation(item, ctx),
             Ok(ws::Message::Ping(bytes)) => ctx.pong(&bytes),
-            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Pong(bytes)) => self.pong(&bytes, ctx),
+            Ok(ws::Message::Nop) => {}
             Ok(ws::Message::Close(reason)) => {
+                self.departure = departure(reason.as_ref());
                 ctx.close(reason);
                 ctx.stop();
             }

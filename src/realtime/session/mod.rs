@@ -2,6 +2,7 @@
 //! carries out; [`guard`] and [`fragments`] bound what a client can make us hold.
 
 pub mod actor;
+pub mod confirmations;
 pub mod doorkeeper;
 pub mod fragments;
 pub mod guard;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// How long anything that is waited for may take.
@@ -108,6 +108,13 @@ impl Socket {
         let message = self.next().await;
         assert_eq!(message["event"], event, "{message}");
         data_of(&message)
+    }
+
+    /// Says goodbye with this code, and waits for the answer.
+    pub(crate) async fn close(mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.stream.close(Some(frame)).await.unwrap();
+        while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
     }
 
     /// Takes messages until the connection is closed; returns the code.
