@@ -37,7 +37,8 @@ export class Socket {
 
   /**
    * Dials; `from` is the local address, `headers` go with the upgrade. The promise `opened` gives the socket when the
-   * upgrade is through and is rejected with the status when it is refused; `closed` gives `{ code, at }`.
+   * upgrade is through and is rejected with the status when it is refused; `closed` gives `{ code, at }`, where `at`
+   * is when the goodbye came, or the end if none did.
    */
   constructor(port, { path = PATH, from, headers = {}, onEvent } = {}) {
     this.onEvent = onEvent;
@@ -50,7 +51,7 @@ export class Socket {
         this.isClosed = true;
         this.rejectOpen(new Error('the connection ended'));
         for (const { reject } of this.#waiting.splice(0)) reject(new Error(`closed with ${this.code}`));
-        resolve({ code: this.code, at: performance.now() });
+        resolve({ code: this.code, at: this.closedAt ?? performance.now() });
       });
     });
     this.tcp.on('error', () => {});
@@ -113,6 +114,7 @@ export class Socket {
     else if (opcode === OPCODE.pong) this.onPong?.();
     else if (opcode === OPCODE.close) {
       this.code = payload.length >= 2 ? payload.readUInt16BE(0) : 1005;
+      this.closedAt = performance.now();
       this.tcp.end(frame(OPCODE.close, payload.subarray(0, 2)));
     }
   }

@@ -1,8 +1,8 @@
 //! `ReceiverActor`: posts to one receiver of one app what its [`Batcher`] says, one batch at a time.
 //!
-//! The `HooksActor` alone speaks to it. Mailbox: 1,024, and taking a note in is quick; when it is full all the
-//! same, the newest note is dropped and counted. What waits longer is the batcher's to bound. It runs on the
-//! webhooks' thread and is not restarted.
+//! The `HooksActor` alone speaks to it, from the same thread, and may pass on all that it holds before this one has
+//! its turn: so the mailbox, 16,384, takes more than that one's. When it is full all the same, the newest note is
+//! dropped and counted. What waits longer is the batcher's to bound. It is not restarted.
 
 use super::batcher::{Batcher, Step};
 use super::format::{self, Note};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-const MAILBOX: usize = 1_024;
+const MAILBOX: usize = 16_384;
 /// For everything of one attempt together; Pusher gives 4 s.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long without a request the client goes, and its connection with it.

@@ -12,14 +12,17 @@ const app = { id: '100001', key: '278d425bdf160c739803', secret: '7ad3773142a669
 let users = 0;
 
 export class Bellwire {
-  /** Starts a server on SQLite in a new folder, or on DATABASE_URL when that is set. */
-  static async start() {
-    const server = new Bellwire();
+  /**
+   * Starts a server on SQLite in a new folder, or on DATABASE_URL when that is set; `appLines` are further settings
+   * of its app.
+   */
+  static async start(appLines = '') {
+    const server = new Bellwire(appLines);
     await server.launch(0);
     return server;
   }
 
-  constructor() {
+  constructor(appLines) {
     this.app = app;
     this.folder = mkdtempSync(join(tmpdir(), 'bellwire-clients-'));
     writeFileSync(
@@ -35,6 +38,7 @@ shutdown_timeout_seconds = 5
 id = "${app.id}"
 key = "${app.key}"
 secret = "${app.secret}"
+${appLines}
 `,
     );
   }
