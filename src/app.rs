@@ -1,7 +1,7 @@
 //! The composition root: builds every part from the configuration, hands each what it needs, runs, and drains.
 //! The only file that knows who stands behind each `Recipient`.
 
-use crate::auth::{Tokens, channel_policy, channel_signature};
+use crate::auth::{Tokens, channel_policy, channel_signature, user_signature};
 use crate::catalog::Observer;
 use crate::config::{self, Config};
 use crate::domain::{ChannelName, Clock, Code, Error, Probe, Result, SocketId};
@@ -14,7 +14,7 @@ use crate::realtime::link::Deadlines;
 use crate::realtime::registry::{NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
-use crate::realtime::{Hub, RegistryActor, SessionTable};
+use crate::realtime::{Hub, RegistryActor, SessionTable, Users};
 use crate::storage::{Db, DbOptions, migrate, outbox, positions};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
@@ -91,7 +91,8 @@ impl App {
         forget_positions(&config, &db, &clock).await?;
         let registry =
             start_registry(&config, &apps, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
-        let sentinel = start_sentinel(&config, &table, &tokens, &metrics, &arbiter);
+        let users = start_users(&config, &apps, &metrics);
+        let sentinel = start_sentinel(&config, (&table, &users), &tokens, &metrics, &arbiter);
         let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
             apps,
@@ -99,6 +100,7 @@ impl App {
             channels: config.channels.clone(),
             capacity: capacity(&config),
             table,
+            users,
             connects: ConnectLimit::new(config.limits.connections_per_ip_per_minute),
             doorkeeper: Arc::new(AuthRoom),
             metrics: metrics.clone(),
@@ -264,9 +266,15 @@ fn start_sweep(
     SweepActor::start_in_arbiter(&arbiter.handle(), move |_| SweepActor::new(db, clock, &config, registry))
 }
 
+/// Who is signed in: nobody yet.
+fn start_users(config: &Config, apps: &[Arc<config::App>], metrics: &Arc<Metrics>) -> Users {
+    let grace = Duration::from_millis(config.channels.presence_grace_ms);
+    Users::new(apps, grace, metrics.clone())
+}
+
 fn start_sentinel(
     config: &Config,
-    table: &SessionTable,
+    (table, users): (&SessionTable, &Users),
     tokens: &Tokens,
     metrics: &Arc<Metrics>,
     arbiter: &Arbiter,
@@ -275,6 +283,7 @@ fn start_sentinel(
     let limits = &config.limits;
     let deadlines = Deadlines {
         auth: seconds(limits.auth_timeout_seconds),
+        unsubscribed: seconds(limits.unsubscribed_timeout_seconds),
         activity: seconds(limits.activity_timeout_seconds),
         pong: seconds(limits.pong_timeout_seconds),
         stall: seconds(limits.stall_seconds),
@@ -286,9 +295,9 @@ fn start_sentinel(
         let tokens = tokens.clone();
         Box::pin(async move { tokens.still_valid(&ids).await })
     });
-    let (table, metrics) = (table.clone(), metrics.clone());
+    let (table, users, metrics) = (table.clone(), users.clone(), metrics.clone());
     SentinelActor::start_in_arbiter(&arbiter.handle(), move |_| {
-        SentinelActor::new(table, deadlines, recheck, still_valid, metrics)
+        SentinelActor::new(table, users, deadlines, recheck, still_valid, metrics)
     })
 }
 
@@ -379,6 +388,10 @@ impl Doorkeeper for AuthRoom {
         channel_data: Option<&str>,
     ) -> bool {
         channel_signature::verify(app, auth, socket, channel, channel_data)
+    }
+
+    fn user_signature_holds(&self, app: &config::App, auth: &str, socket: SocketId, user_data: &str) -> bool {
+        user_signature::verify(app, auth, socket, user_data)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct App {
     /// Whether clients may send `client-` events.
     #[serde(default)]
     pub client_events: bool,
-    /// Client events a second of one connection; more are answered with 4301.
+    /// Client events a second of one connection; more are answered with 4301. 0 = no bound.
     #[serde(default = "default_client_events")]
     pub client_events_per_second: u32,
     /// Largest data of an event, in bytes; more is a 413.

@@ -100,6 +100,25 @@ pub struct Ending {
 impl Ending {
     /// No credential in time, a wrong one, or one that was revoked.
     pub const UNAUTHENTICATED: Self = Self { code: 4009, reason: "Connection is unauthorized" };
+    /// The process has as many connections as it takes.
+    pub const OVER_CAPACITY: Self = Self { code: 4100, reason: "Over capacity" };
+    /// The app takes no connections.
+    pub const DISABLED: Self = Self { code: 4003, reason: "This app is disabled" };
+    /// The app has as many connections as it may have.
+    pub const OVER_QUOTA: Self =
+        Self { code: 4004, reason: "This app has as many connections as it may have" };
+    /// There is nothing to connect to at this path.
+    pub const NO_PATH: Self = Self { code: 4005, reason: "Connect to /app/KEY" };
+    /// A sign-in that does not hold, or a second one as somebody else.
+    pub const NOT_SIGNED_IN: Self = Self { code: 4009, reason: "The sign-in is not valid" };
+    /// A back end ended the user's connections.
+    pub const TERMINATED: Self = Self { code: 4009, reason: "The app ended this user's connections" };
+    /// More messages than a client may send. A policy violation in the words of RFC 6455 (7.4.1): stock clients
+    /// take codes below 4000 for a broken connection and come back in a second, so that a page with one outburst
+    /// loses nothing; 40xx would end it for good. Who floods again has paid for a handshake, which are limited.
+    pub const FLOODING: Self = Self { code: 1008, reason: "Too many messages" };
+    /// No subscription for long.
+    pub const UNSUBSCRIBED: Self = Self { code: 4202, reason: "Closed after inactivity: no subscription" };
     /// The server stops; the client is to reconnect (elsewhere, or here when it is back).
     pub const DRAINING: Self = Self { code: 4200, reason: "Server is restarting; reconnect" };
     /// The server stops, and the client has just come (back): not at once again. A stock client that is refused

@@ -1,12 +1,15 @@
 //! `Hub`: the realtime room's front door, shared by all worker threads: what HTTP routes and sessions hold.
 
 use super::connect_limit::ConnectLimit;
-use super::frame::{Departure, Publication};
-use super::registry::{ChannelKey, Join, Leave, PublishTo, RegistryActor};
+use super::frame::{Departure, Ending, Publication};
+use super::link::Link;
+use super::registry::{ChannelKey, Join, Leave, PublishTo, RegistryActor, Say};
+use super::sentinel;
 use super::session::Doorkeeper;
 use super::session_table::SessionTable;
+use super::users::Users;
 use crate::config::{App, Channels, Limits};
-use crate::domain::{AppId, ChannelName, Code, Error, Probe, Result, SocketId};
+use crate::domain::{AppId, ChannelName, Code, Error, Probe, Result, SocketId, UserId};
 use crate::telemetry::Metrics;
 use actix::Addr;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ pub struct Hub {
     pub capacity: usize,
     /// The open sessions.
     pub table: SessionTable,
+    /// Who is signed in.
+    pub users: Users,
     /// Connects by address.
     pub connects: ConnectLimit,
     /// Who may join what.
@@ -65,6 +70,22 @@ impl Hub {
         Err(Error::new(Code::Unavailable, message))
     }
 
+    /// Ends all connections of a user, for good (4009): those that signed in as the user, and those that came
+    /// with one of the user's tokens or had a subscription signed for one. Returns how many.
+    pub fn terminate_user(&self, app: &AppId, user: &str) -> usize {
+        let mut links = self.users.links_of(app, user);
+        if let Some(id) = user.parse().ok().filter(|id: &UserId| id.to_string() == user) {
+            let known: Vec<SocketId> = links.iter().map(|link| link.socket).collect();
+            let more = self.table.of_user(app, id);
+            links.extend(more.into_iter().filter(|link| !known.contains(&link.socket)));
+        }
+        let now = self.table.clock().seconds();
+        for link in &links {
+            sentinel::end(link, Ending::TERMINATED, now, &self.metrics, "terminated");
+        }
+        links.len()
+    }
+
     /// Whether the registry answers.
     pub async fn probe(&self) -> Result<()> {
         patient(self.registry.send(Probe)).await
@@ -73,6 +94,18 @@ impl Hub {
     /// Subscribes a session; waits while the registry is full, which slows only the one who asks.
     pub(super) async fn join(&self, join: Join) -> bool {
         self.registry.send(join).await.is_ok()
+    }
+
+    /// A client says something on a channel; never waits. False if the registry is full; if the channel is, the
+    /// registry tells the client.
+    pub(super) fn say(&self, app: &AppId, name: ChannelName, what: Publication, from: &Arc<Link>) -> bool {
+        let key = ChannelKey { app: app.clone(), name };
+        let said =
+            self.registry.try_send(Say { key, publication: Arc::new(what), from: from.clone() }).is_ok();
+        if !said {
+            self.metrics.mailbox_full.with_label_values(&["registry"]).inc();
+        }
+        said
     }
 
     /// A session leaves channels. Past the registry's bound: there is one for each subscription at most, and

@@ -49,12 +49,13 @@ pub struct Link {
     heard_at: AtomicU32,
     pinged_at: AtomicU32,
     ending_at: AtomicU32,
+    unsubscribed_at: AtomicU32,
     opened_at: u32,
     authenticated: AtomicBool,
     descriptor: Mutex<Option<RawFd>>,
 }
 
-/// Stands for "not": no ping is out, no end was asked for.
+/// Stands for "not": no ping is out, no end was asked for, it has a subscription.
 const NEVER: u32 = u32::MAX;
 
 impl Link {
@@ -76,6 +77,7 @@ impl Link {
             heard_at: AtomicU32::new(now),
             pinged_at: AtomicU32::new(NEVER),
             ending_at: AtomicU32::new(NEVER),
+            unsubscribed_at: AtomicU32::new(now),
             opened_at: now,
             authenticated: AtomicBool::new(token.is_some()),
             descriptor: Mutex::new(descriptor),
@@ -125,6 +127,15 @@ impl Link {
     /// The client has shown a credential.
     pub fn authenticate(&self) {
         self.authenticated.store(true, Relaxed);
+    }
+
+    /// Notes whether the session has a subscription now.
+    pub fn subscribed(&self, is: bool, now: u32) {
+        if is {
+            self.unsubscribed_at.store(NEVER, Relaxed);
+        } else {
+            let _ = self.unsubscribed_at.compare_exchange(NEVER, now, Relaxed, Relaxed);
+        }
     }
 
     /// Notes that an end was asked for; the first time counts.
@@ -180,6 +191,10 @@ impl Link {
         if rules.auth > 0 && !self.authenticated.load(Relaxed) && since(self.opened_at) >= rules.auth {
             return Verdict::End(super::frame::Ending::UNAUTHENTICATED, "unauthenticated");
         }
+        let unsubscribed = self.unsubscribed_at.load(Relaxed);
+        if rules.unsubscribed > 0 && unsubscribed != NEVER && since(unsubscribed) >= rules.unsubscribed {
+            return Verdict::End(super::frame::Ending::UNSUBSCRIBED, "unsubscribed");
+        }
         self.silence(now, rules)
     }
 
@@ -206,6 +221,8 @@ impl Link {
 pub struct Deadlines {
     /// To show a credential; 0 = for ever.
     pub auth: u32,
+    /// Without a subscription; 0 = for ever.
+    pub unsubscribed: u32,
     /// Silence before a ping.
     pub activity: u32,
     /// A ping before the end.
@@ -233,7 +250,8 @@ pub enum Verdict {
 mod tests {
     use super::*;
 
-    const RULES: Deadlines = Deadlines { auth: 10, activity: 120, pong: 30, stall: 10, goodbye: 5 };
+    const RULES: Deadlines =
+        Deadlines { auth: 10, unsubscribed: 0, activity: 120, pong: 30, stall: 10, goodbye: 5 };
 
     fn link(token: Option<TokenId>) -> Link {
         Link::new(SocketId::from_bits(1), token, 100, None, 0)
@@ -251,6 +269,19 @@ mod tests {
     #[test]
     fn no_credential_is_asked_for_when_the_limit_is_off() {
         assert_eq!(link(None).verdict(100, &Deadlines { auth: 0, ..RULES }), Verdict::Leave);
+    }
+
+    #[test]
+    fn a_connection_without_a_subscription_ends_at_its_limit_since_the_last_one() {
+        let (link, rules) = (link(Some(TokenId(1))), Deadlines { unsubscribed: 20, ..RULES });
+        assert_eq!(link.verdict(19, &rules), Verdict::Leave);
+        link.subscribed(true, 19);
+        assert_eq!(link.verdict(90, &rules), Verdict::Leave);
+        link.subscribed(false, 90);
+        link.subscribed(false, 100);
+        assert_eq!(link.verdict(109, &rules), Verdict::Leave);
+        assert!(matches!(link.verdict(110, &rules), Verdict::End(end, "unsubscribed") if end.code == 4202));
+        assert_eq!(link.verdict(111, &RULES), Verdict::Leave, "off");
     }
 
     #[test]

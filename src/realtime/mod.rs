@@ -4,7 +4,7 @@
 //! subscribes to are [`channel`]s, one actor each, born with their first subscriber and gone with their last.
 //! The [`registry`] knows which channels exist and is the way to all of them: joins, leaves, publications of
 //! back ends and the events of the outbox pass through it, so they keep their order. The [`relay`] is its
-//! cursor in the outbox. A channel encodes a message once ([`frame`]) and hands the same bytes to each
+//! cursor in the outbox. Who signed in as whom, and who watches whom, is in [`users`]. A channel encodes a message once ([`frame`]) and hands the same bytes to each
 //! subscriber's mailbox; a subscriber that does not keep up is cut off ([`link`]).
 //!
 //! A session's actor is frozen while its socket is jammed (it is polled as the body of a response), so every
@@ -22,9 +22,11 @@ pub mod relay;
 pub mod sentinel;
 pub mod session;
 pub mod session_table;
+pub mod users;
 
 pub use frame::{Frame, Publication};
 pub use hub::Hub;
 pub use link::Link;
 pub use registry::RegistryActor;
 pub use session_table::SessionTable;
+pub use users::Users;

@@ -10,9 +10,10 @@ use super::channel::actor::{Note, Publish, Setup, Subscribe, Unsubscribe};
 use super::channel::history::Bounds;
 use super::channel::{ChannelActor, Member};
 use super::cursor::Cursor;
-use super::frame::{Departure, Origin, Publication};
+use super::frame::{Departure, Frame, Origin, Publication};
 use super::link::Link;
 use super::relay::{Relay, Step};
+use super::session::client_event;
 use crate::config::{App, Channels};
 use crate::domain::{
     AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
@@ -86,6 +87,18 @@ pub struct PublishTo {
     pub channels: Vec<ChannelName>,
     /// What to say.
     pub publication: Arc<Publication>,
+}
+
+/// A client says something on a channel of its app.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Say {
+    /// Which channel.
+    pub key: ChannelKey,
+    /// What.
+    pub publication: Arc<Publication>,
+    /// Its session, which is told when the channel is full.
+    pub from: Arc<Link>,
 }
 
 /// From a channel: its last subscriber has left, and it has seen so many subscribes.
@@ -344,6 +357,17 @@ impl Handler<NoteAll> for RegistryActor {
         Box::pin(async move {
             futures_util::future::join_all(notes).await;
         })
+    }
+}
+
+impl Handler<Say> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Say { key, publication, from }: Say, _: &mut Self::Context) {
+        if !self.publish(&key, &publication) {
+            self.parts.metrics.messages_refused.with_label_values(&[client_event::OVERLOADED]).inc();
+            let _ = from.deliver(&Frame::answer(client_event::overloaded()));
+        }
     }
 }
 

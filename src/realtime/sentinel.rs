@@ -1,12 +1,13 @@
 //! `SentinelActor`: watches every session's deadlines from outside, once a second, because a session's own
 //! timers stand still while its socket is jammed. It also asks whether the tokens that open sessions stand on
-//! still hold.
+//! still hold, and lets users whose grace has ended be told offline.
 //!
 //! Its mailbox gets only probes. If it dies, the watchdog ends the process.
 
 use super::frame::{Ending, ToSession};
 use super::link::{Deadlines, Link, Verdict};
 use super::session_table::SessionTable;
+use super::users::Users;
 use crate::domain::{Code, Error, Probe, Result, TokenId};
 use crate::telemetry::Metrics;
 use actix::prelude::*;
@@ -27,6 +28,7 @@ pub type TokenCheck = Box<dyn Fn(Vec<TokenId>) -> LocalBoxFuture<'static, Result
 /// The watcher.
 pub struct SentinelActor {
     table: SessionTable,
+    users: Users,
     deadlines: Deadlines,
     recheck: Duration,
     still_valid: TokenCheck,
@@ -39,12 +41,22 @@ impl SentinelActor {
     /// A watcher of this table; tokens are asked about every `recheck`.
     pub fn new(
         table: SessionTable,
+        users: Users,
         deadlines: Deadlines,
         recheck: Duration,
         still_valid: TokenCheck,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { table, deadlines, recheck, still_valid, metrics, started: Instant::now(), checking: false }
+        Self {
+            table,
+            users,
+            deadlines,
+            recheck,
+            still_valid,
+            metrics,
+            started: Instant::now(),
+            checking: false,
+        }
     }
 
     fn tick(&self) {
@@ -53,6 +65,7 @@ impl SentinelActor {
         for link in self.table.snapshot() {
             self.judge(&link, now);
         }
+        self.users.tick(Instant::now());
     }
 
     fn judge(&self, link: &Link, now: u32) {
@@ -100,7 +113,8 @@ impl SentinelActor {
     }
 }
 
-fn end(link: &Link, ending: Ending, now: u32, metrics: &Metrics, why: &str) {
+/// Ends a session from outside; the word is the metric's label.
+pub(super) fn end(link: &Link, ending: Ending, now: u32, metrics: &Metrics, why: &str) {
     tracing::debug!(socket = %link.socket, why, "end a connection");
     metrics.refused.with_label_values(&[why]).inc();
     link.ending(now);

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub publish_to_write: Histogram,
     /// Connections that ended or never began, by why: `slow_consumer`, `unauthenticated`, `rate_limited`, …
     pub refused: IntCounterVec,
+    /// Messages of clients that were answered with an error, by the rule they broke.
+    pub messages_refused: IntCounterVec,
     /// Messages that met a full mailbox, by actor.
     pub mailbox_full: IntCounterVec,
     /// Clients that came back and were given what they missed, or told that it cannot be had: `complete`, `gap`.
@@ -89,6 +91,11 @@ impl Metrics {
             refused: counters(
                 "bellwire_connections_refused_total",
                 "Connections ended or refused, by why.",
+                "reason",
+            )?,
+            messages_refused: counters(
+                "bellwire_messages_refused_total",
+                "Messages of clients that were answered with an error, by the rule they broke.",
                 "reason",
             )?,
             mailbox_full: counters(

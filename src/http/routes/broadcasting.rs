@@ -16,6 +16,7 @@ use crate::domain::{ChannelKind, ChannelName, Code, Error, Result, SocketId};
 use crate::http::extract;
 use crate::http::respond::method_not_allowed;
 use crate::realtime::Hub;
+use crate::realtime::session_table::Voucher;
 use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -52,6 +53,12 @@ struct Asker {
     client: Option<Arc<str>>,
 }
 
+impl Asker {
+    fn voucher(self, identity: &Identity) -> Voucher {
+        Voucher { token: identity.token_id, user: identity.user_id, client: self.client }
+    }
+}
+
 #[derive(Serialize)]
 struct Answer {
     auth: String,
@@ -72,7 +79,7 @@ async fn channel_auth(
     let channel = ask.channel_name.ok_or_else(|| missing("channel_name"))?;
     let channel = ChannelName::parse(&channel).map_err(|e| Error::field("channel_name", e))?;
     let answer = sign_channel(&asker, &identity, &channel)?;
-    hub.table.vouch(asker.socket, identity.token_id, asker.client);
+    hub.table.vouch(asker.socket, asker.voucher(&identity));
     Ok(HttpResponse::Ok().json(answer))
 }
 
@@ -87,7 +94,7 @@ async fn user_auth(
     let user = serde_json::json!({ "name": identity.name });
     let user_data = serde_json::json!({ "id": identity.user_id.to_string(), "user_info": user }).to_string();
     let auth = user_signature::sign(&asker.app, asker.socket, &user_data);
-    hub.table.vouch(asker.socket, identity.token_id, asker.client);
+    hub.table.vouch(asker.socket, asker.voucher(&identity));
     Ok(HttpResponse::Ok().json(Answer { auth, channel_data: None, user_data: Some(user_data) }))
 }
 

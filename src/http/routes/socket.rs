@@ -1,4 +1,4 @@
-//! `GET /app/{key}`: the upgrade to a Pusher WebSocket.
+//! `GET /app/{key}`: the upgrade to a Pusher WebSocket. Other paths at `/app` are told so (4005).
 //!
 //! What a browser must be told it is told by a close code after the upgrade (it cannot read the status of a
 //! refused one); what protects the server is refused before it.
@@ -10,7 +10,7 @@ use crate::http::{State, extract, origin};
 use crate::realtime::Hub;
 use crate::realtime::frame::Ending;
 use crate::realtime::session::{Opening, Principal, open};
-use actix_web::http::header::{HeaderValue, ORIGIN, RETRY_AFTER};
+use actix_web::http::header::{HeaderValue, ORIGIN, RETRY_AFTER, UPGRADE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Deserialize;
 use std::os::fd::RawFd;
@@ -30,18 +30,26 @@ struct Query {
     token: Option<String>,
 }
 
-/// Adds the route.
+/// Adds the routes: the one to connect to, and those that only say that there is none.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.route("/app/{key}", web::get().to(connect));
+    cfg.route("/app/{key}", web::get().to(connect))
+        .route("/app", web::get().to(connect))
+        .route("/app/{tail:.*}", web::get().to(connect));
 }
+
+/// Why a connect is refused: the metric's label, and what the client is told by a close code.
+type Refusal = (&'static str, Ending);
 
 async fn connect(
     request: HttpRequest,
-    key: web::Path<String>,
     hub: web::Data<Hub>,
     state: web::Data<State>,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
+    let key = request.match_info().get("key");
+    if key.is_none() && !request.headers().contains_key(UPGRADE) {
+        return Ok(Error::new(Code::NotFound, "There is nothing at this address.").error_response());
+    }
     let address = client_address(&request, &state.config.server.trusted_proxies);
     if let Err(wait) = hub.connects.admit(address, Instant::now()) {
         hub.metrics.refused.with_label_values(&["rate_limited"]).inc();
@@ -54,8 +62,8 @@ async fn connect(
         hub.metrics.refused.with_label_values(&["over_capacity"]).inc();
         return Ok(Error::new(Code::Unavailable, "The server takes no more connections.").error_response());
     }
-    let opening = judge(&request, &key, &hub, &state.tokens).await.unwrap_or_else(|ending| {
-        hub.metrics.refused.with_label_values(&["refused"]).inc();
+    let opening = judge(&request, key, &hub, &state.tokens).await.unwrap_or_else(|(why, ending)| {
+        hub.metrics.refused.with_label_values(&[why]).inc();
         Opening::Refused(ending)
     });
     let descriptor = request.conn_data::<Descriptor>().map(|d| d.0);
@@ -64,26 +72,36 @@ async fn connect(
 
 async fn judge(
     request: &HttpRequest,
-    key: &str,
+    key: Option<&str>,
     hub: &Hub,
     tokens: &Tokens,
-) -> std::result::Result<Opening, Ending> {
+) -> std::result::Result<Opening, Refusal> {
     if hub.table.is_closed() {
-        return Err(Ending::RESTARTING);
+        return Err(("draining", Ending::RESTARTING));
     }
-    let app = hub.app_by_key(key).ok_or(Ending { code: 4001, reason: "There is no app with this key" })?;
+    let key = key.ok_or(("no_path", Ending::NO_PATH))?;
+    let no_app = ("no_app", Ending { code: 4001, reason: "There is no app with this key" });
+    let app = hub.app_by_key(key).ok_or(no_app)?;
+    if !app.enabled {
+        return Err(("app_disabled", Ending::DISABLED));
+    }
     let query = web::Query::<Query>::from_query(request.query_string())
-        .map_err(|_| Ending { code: 4006, reason: "The query cannot be read" })?
+        .map_err(|_| ("protocol", Ending { code: 4006, reason: "The query cannot be read" }))?
         .into_inner();
-    check_protocol(query.protocol.as_deref())?;
+    check_protocol(query.protocol.as_deref()).map_err(|ending| ("protocol", ending))?;
     let from = request.headers().get(ORIGIN).map(|v| v.to_str().unwrap_or_default());
     if !origin::is_allowed(&app.allowed_origins, from) {
-        return Err(Ending { code: 4009, reason: "This origin may not connect to the app" });
+        return Err(("origin", Ending { code: 4009, reason: "This origin may not connect to the app" }));
     }
     let principal = match query.token.or_else(|| extract::bearer(request.headers()).map(str::to_owned)) {
-        Some(token) => Some(principal(tokens, &token).await.map_err(|e| ending(&e))?),
+        Some(token) => Some(principal(tokens, &token).await.map_err(|e| ("token", ending(&e)))?),
         None => None,
     };
+    if let (Some(tenant), Some(principal)) = (app.tenant, &principal)
+        && principal.tenant != tenant
+    {
+        return Err(("tenant", Ending { code: 4009, reason: "This app does not serve the token's tenant" }));
+    }
     Ok(Opening::Accepted(app.clone(), principal))
 }
 

@@ -400,7 +400,8 @@ impl Handler<Publish> for ChannelActor {
         };
         let kept = publication.origin != Origin::Client;
         let Publication { name, data, user_id, .. } = &*publication;
-        let text = pusher::event(self.name(), name, data, user_id.as_deref());
+        let encode = if kept { pusher::event } else { pusher::client_event };
+        let text = encode(self.name(), name, data, user_id.as_deref());
         let place = kept.then(|| (self.name().clone(), self.history.next_offset()));
         let frame = Arc::new(Frame { text, published: Some(publication.at), place });
         if kept {

@@ -77,7 +77,7 @@ impl Roster {
 }
 
 /// Asks for a proper goodbye, which a jammed socket will not read, and shuts the socket down.
-pub(super) fn cut_off(link: &Link) {
+pub(in crate::realtime) fn cut_off(link: &Link) {
     let _ = link.send(ToSession::End(Ending::SLOW));
     link.cut();
 }

@@ -1,3 +1,4 @@
 //! Codecs: bytes to frames and back. They know no actor and keep no state.
 
+pub mod depth;
 pub mod pusher;

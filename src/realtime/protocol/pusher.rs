@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,12 @@ pub enum ClientFrame {
     Subscribe(Subscribe),
     /// `pusher:unsubscribe` from a channel.
     Unsubscribe(String),
-    /// Any other event; the name is for the answer.
-    Other(String),
+    /// `pusher:signin`
+    SignIn(SignIn),
+    /// `client-…`: something for the other subscribers of a channel.
+    ClientEvent(ClientEvent),
+    /// Any other event.
+    Other,
 }
 
 /// The data of `pusher:subscribe`.
@@ -38,10 +43,32 @@ pub struct Subscribe {
     pub channel_data: Option<String>,
 }
 
+/// The data of `pusher:signin`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SignIn {
+    /// `KEY:SIGNATURE`.
+    pub auth: String,
+    /// Signed with it: the user, as JSON text.
+    pub user_data: String,
+}
+
+/// A `client-…` event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientEvent {
+    /// `client-…`
+    pub name: String,
+    /// The channel's name, not yet checked.
+    pub channel: Option<String>,
+    /// The JSON text of its data, as it was sent; `null` without any.
+    pub data: String,
+}
+
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    channel: Option<&'a RawValue>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
@@ -64,7 +91,15 @@ pub fn decode(text: &str) -> Result<ClientFrame, &'static str> {
         "pusher:unsubscribe" => data::<Unsubscribe>(envelope.data)
             .map(|d| ClientFrame::Unsubscribe(d.channel))
             .ok_or("pusher:unsubscribe needs data with a \"channel\" string."),
-        other => Ok(ClientFrame::Other(other.to_owned())),
+        "pusher:signin" => data(envelope.data)
+            .map(ClientFrame::SignIn)
+            .ok_or("pusher:signin needs data with the strings \"auth\" and \"user_data\"."),
+        name if name.starts_with("client-") => Ok(ClientFrame::ClientEvent(ClientEvent {
+            name: name.to_owned(),
+            channel: envelope.channel.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            data: envelope.data.map_or("null", RawValue::get).to_owned(),
+        })),
+        _ => Ok(ClientFrame::Other),
     }
 }
 
@@ -160,6 +195,7 @@ pub fn subscription_error(channel: &str, kind: &str, message: &str, status: u16)
 pub fn error(code: Option<u16>, message: &str) -> ByteString {
     #[derive(Serialize)]
     struct Data<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<u16>,
         message: &'a str,
     }
@@ -176,6 +212,35 @@ pub fn error(code: Option<u16>, message: &str) -> ByteString {
 /// state anew. `head` is where the stream stands now.
 pub fn replay_gap(channel: &ChannelName, head: Position) -> ByteString {
     envelope("bellwire:replay_gap", Some(channel.as_str()), &json(&head))
+}
+
+/// `pusher:signin_success`: the user data is said back as the string that it was.
+pub fn signin_success(user_data: &str) -> ByteString {
+    envelope("pusher:signin_success", None, &format!(r#"{{"user_data":{}}}"#, json(user_data)))
+}
+
+/// `pusher_internal:watchlist_events`: who of a watchlist is online and who is not, or has changed.
+pub fn watchlist_events(online: &[Arc<str>], offline: &[Arc<str>]) -> ByteString {
+    #[derive(Serialize)]
+    struct Change<'a> {
+        name: &'static str,
+        user_ids: &'a [Arc<str>],
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        events: Vec<Change<'a>>,
+    }
+    let changes = [("online", online), ("offline", offline)].into_iter().filter(|(_, ids)| !ids.is_empty());
+    let events = changes.map(|(name, user_ids)| Change { name, user_ids }).collect();
+    envelope("pusher_internal:watchlist_events", None, &json(&Data { events }))
+}
+
+/// A client's event. Its data is JSON text and goes out as it came in, as the value that it is: pusher-js parses
+/// the data of a message when it is a string and takes it as it is when it is not.
+pub fn client_event(channel: &ChannelName, name: &str, data: &str, user_id: Option<&str>) -> ByteString {
+    let user = user_id.map(|id| format!(r#","user_id":{}"#, json(id))).unwrap_or_default();
+    let (name, channel) = (json(name), json(channel.as_str()));
+    format!(r#"{{"event":{name},"channel":{channel},"data":{data}{user}}}"#).into()
 }
 
 /// An event on a channel; `user_id` is the sender's, when a member of a presence channel says it.
@@ -249,6 +314,43 @@ mod tests {
         let message = parsed(&connection_established(SocketId::from_bits((7 << 32) | 9), 120));
         let data: Value = serde_json::from_str(message["data"].as_str().unwrap()).unwrap();
         assert_eq!(data, json!({"socket_id": "7.9", "activity_timeout": 120}));
+    }
+
+    #[test]
+    fn a_client_events_data_is_what_was_sent_whatever_it_is() {
+        let channel = ChannelName::parse("presence-x").unwrap();
+        for data in [r#""a string""#, r#""{\"n\":1}""#, r#"{"n": [1, 2]}"#, "7", "null", "1e999"] {
+            let text = format!(r#"{{"event":"client-\"x","channel":"presence-x","data":{data}}}"#);
+            let Ok(ClientFrame::ClientEvent(event)) = decode(&text) else { panic!("{text}") };
+            assert_eq!(event.data, data);
+            let out = client_event(&channel, &event.name, &event.data, Some("a\"b"));
+            let expected =
+                format!(r#"{{"event":"client-\"x","channel":"presence-x","data":{data},"user_id":"a\"b"}}"#);
+            assert_eq!(out, expected);
+        }
+        let Ok(ClientFrame::ClientEvent(event)) = decode(r#"{"event":"client-x","channel":7}"#) else {
+            panic!()
+        };
+        assert_eq!((event.channel, event.data.as_str()), (None, "null"));
+    }
+
+    #[test]
+    fn watchlist_events_name_only_what_there_is() {
+        let told = |online: &[Arc<str>], offline: &[Arc<str>]| {
+            let message = parsed(&watchlist_events(online, offline));
+            assert_eq!(message["event"], "pusher_internal:watchlist_events");
+            serde_json::from_str::<Value>(message["data"].as_str().unwrap()).unwrap()
+        };
+        let (on, off) =
+            (json!({"name": "online", "user_ids": ["1"]}), json!({"name": "offline", "user_ids": ["2"]}));
+        assert_eq!(told(&["1".into()], &["2".into()]), json!({ "events": [on, off] }));
+        assert_eq!(told(&["1".into()], &[]), json!({ "events": [on] }));
+    }
+
+    #[test]
+    fn an_error_without_a_code_has_none() {
+        assert_eq!(parsed(&error(None, "x"))["data"], json!({"message": "x"}));
+        assert_eq!(parsed(&error(Some(4009), "x"))["data"], json!({"code": 4009, "message": "x"}));
     }
 
     #[test]

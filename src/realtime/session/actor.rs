@@ -6,6 +6,7 @@
 //! of a response, and not at all while 32 KiB stand unsent: whatever must happen then is done from outside, by
 //! the sentinel and by [`Link::cut`]. Each client message is dealt with before the next is read.
 
+use super::client_event;
 use super::confirmations::Confirmations;
 use super::doorkeeper::Principal;
 use super::fragments::{Fault, Fragments};
@@ -13,14 +14,15 @@ use super::guard::{FrameWatch, Guard};
 use super::machine::{Limits, Machine};
 use super::mind::{Effect, Mind};
 use crate::config::App;
-use crate::domain::{ChannelName, SocketId};
+use crate::domain::{ChannelName, SocketId, UserId};
 use crate::realtime::channel::Member;
 use crate::realtime::cursor::{Cursor, Identity};
-use crate::realtime::frame::{Departure, Ending, Frame, ToSession};
+use crate::realtime::frame::{Departure, Ending, Frame, Publication, ToSession};
 use crate::realtime::hub::Hub;
 use crate::realtime::link::Link;
 use crate::realtime::protocol::pusher;
 use crate::realtime::registry::{ChannelKey, Join};
+use crate::realtime::session_table::{Capacity, NoEntry};
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
@@ -78,6 +80,8 @@ struct SessionActor {
 struct Accepted {
     mind: Box<dyn Mind>,
     app: Arc<App>,
+    /// Whose token it came with.
+    user: Option<UserId>,
 }
 
 impl SessionActor {
@@ -85,15 +89,12 @@ impl SessionActor {
         let socket = SocketId::from_bits(rand::random());
         let (accepted, refusal, token) = match opening {
             Opening::Accepted(app, principal) => {
-                let token = principal.as_ref().map(|p| p.token);
-                let limits = Limits {
-                    subscriptions: hub.limits.subscriptions_per_connection,
-                    activity_timeout: hub.limits.activity_timeout_seconds,
-                };
+                let (token, user) = principal.as_ref().map(|p| (p.token, p.user)).unzip();
+                let limits = Limits::of(&hub.limits);
                 let machine = Machine::new(socket, app.clone(), principal, hub.doorkeeper.clone(), limits);
-                (Some(Accepted { mind: Box::new(machine), app }), Ending::DRAINING, token)
+                (Some(Accepted { mind: Box::new(machine), app, user }), Ending::DRAINING, token)
             }
-            Opening::Minded(app, mind) => (Some(Accepted { mind, app }), Ending::DRAINING, None),
+            Opening::Minded(app, mind) => (Some(Accepted { mind, app, user: None }), Ending::DRAINING, None),
             Opening::Refused(ending) => (None, ending, None),
         };
         let now = hub.table.clock().seconds();
@@ -127,6 +128,7 @@ impl SessionActor {
         for effect in effects {
             self.carry_out(effect, ctx);
         }
+        self.note_subscriptions();
     }
 
     fn carry_out(&mut self, effect: Effect, ctx: &mut ws::WebsocketContext<Self>) {
@@ -138,6 +140,20 @@ impl SessionActor {
             }
             Effect::Authenticated => self.link.authenticate(),
             Effect::End(ending) => self.end(ending, ctx),
+            Effect::Expel(why, ending) => {
+                self.hub.metrics.refused.with_label_values(&[why]).inc();
+                self.end(ending, ctx);
+            }
+            Effect::Refuse(why, text) => {
+                self.hub.metrics.messages_refused.with_label_values(&[why]).inc();
+                self.say(text, ctx);
+            }
+            Effect::SignIn(user) => {
+                if let Some(accepted) = &self.accepted {
+                    self.hub.users.sign_in(&accepted.app.id, &self.link, &user);
+                }
+            }
+            Effect::Publish(channel, publication) => self.publish(channel, publication, ctx),
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
             Effect::Leave(channel) => {
                 self.confirmations.leave(&channel);
@@ -146,6 +162,19 @@ impl SessionActor {
                     self.hub.leave(&accepted.app.id, self.link.socket, vec![channel], departure);
                 }
             }
+        }
+    }
+
+    fn note_subscriptions(&self) {
+        let subscriptions = self.accepted.as_ref().map_or(0, |accepted| accepted.mind.subscriptions());
+        self.link.subscribed(subscriptions > 0, self.now());
+    }
+
+    fn publish(&self, channel: ChannelName, publication: Publication, ctx: &mut ws::WebsocketContext<Self>) {
+        let Some(accepted) = &self.accepted else { return };
+        if !self.hub.say(&accepted.app.id, channel, publication, &self.link) {
+            self.hub.metrics.messages_refused.with_label_values(&[client_event::OVERLOADED]).inc();
+            self.say(client_event::overloaded(), ctx);
         }
     }
 
@@ -203,6 +232,21 @@ impl SessionActor {
         if self.confirmations.answered(payload) && self.confirmations.is_due() {
             self.ask_soon(ctx);
         }
+    }
+
+    /// Enters the table, if there is room; else the end.
+    fn enter(&self) -> Result<(), Ending> {
+        let Accepted { app, user, .. } = self.accepted.as_ref().ok_or(self.refusal)?;
+        let capacity = Capacity { process: self.hub.capacity, app: app.connections };
+        self.hub.table.enter(&self.link, &app.id, *user, capacity).map_err(|no_entry| {
+            let (why, ending) = match no_entry {
+                NoEntry::Closed => ("draining", Ending::RESTARTING),
+                NoEntry::Full => ("over_capacity", Ending::OVER_CAPACITY),
+                NoEntry::OverQuota => ("app_quota", Ending::OVER_QUOTA),
+            };
+            self.hub.metrics.refused.with_label_values(&[why]).inc();
+            ending
+        })
     }
 
     /// Says something of the session's own; what channels say is counted by them, once a broadcast.
@@ -269,11 +313,8 @@ impl Actor for SessionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.hub.limits.queue_messages + SPARE_SLOTS);
-        if self.accepted.is_none() {
-            return self.end(self.refusal, ctx);
-        }
-        if !self.hub.table.enter(&self.link, self.hub.capacity) {
-            return self.end(Ending { code: 4100, reason: "Over capacity" }, ctx);
+        if let Err(ending) = self.enter() {
+            return self.end(ending, ctx);
         }
         self.hub.metrics.connections.inc();
         if let Some(accepted) = &mut self.accepted {
@@ -292,6 +333,7 @@ impl Drop for SessionActor {
             self.hub.metrics.connections.dec();
         }
         if let Some(accepted) = &mut self.accepted {
+            self.hub.users.leave(&accepted.app.id, self.link.socket, Instant::now());
             let channels = accepted.mind.take_channels();
             self.hub.leave(&accepted.app.id, self.link.socket, channels, self.departure);
         }
@@ -315,6 +357,7 @@ impl Handler<ToSession> for SessionActor {
                 if let Some(accepted) = &mut self.accepted {
                     accepted.mind.refused(&channel, join);
                 }
+                self.note_subscriptions();
                 self.say(frame.text.clone(), ctx);
             }
             ToSession::Ping => self.say(pusher::ping(), ctx),

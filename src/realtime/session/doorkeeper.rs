@@ -30,4 +30,7 @@ pub trait Doorkeeper: Send + Sync {
         channel: &ChannelName,
         channel_data: Option<&str>,
     ) -> bool;
+
+    /// Whether `auth` (`KEY:HEX`) is the app's signature over socket and user data.
+    fn user_signature_holds(&self, app: &App, auth: &str, socket: SocketId, user_data: &str) -> bool;
 }

@@ -4,7 +4,8 @@
 
 use crate::domain::ChannelName;
 use crate::realtime::channel::Member;
-use crate::realtime::frame::Ending;
+use crate::realtime::frame::{Ending, Publication};
+use crate::realtime::users::User;
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::time::Instant;
@@ -22,8 +23,16 @@ pub enum Effect {
     Leave(ChannelName),
     /// The connection has shown a credential.
     Authenticated,
+    /// The connection is signed in as this user.
+    SignIn(User),
+    /// Say this to the other subscribers of a channel.
+    Publish(ChannelName, Publication),
+    /// Tell the client that what it asked is refused; the word is the metric's label.
+    Refuse(&'static str, ByteString),
     /// End the connection.
     End(Ending),
+    /// End the connection for what its client did; the word is the metric's label.
+    Expel(&'static str, Ending),
 }
 
 /// Decides what a session does.
@@ -39,6 +48,11 @@ pub trait Mind {
 
     /// A channel refused this join. A later join of the same channel is another matter: it may stand.
     fn refused(&mut self, _channel: &ChannelName, _join: u32) {}
+
+    /// How many channels it is subscribed to.
+    fn subscriptions(&self) -> usize {
+        0
+    }
 
     /// The channels that it is subscribed to; taking them ends all subscriptions.
     fn take_channels(&mut self) -> Vec<ChannelName> {

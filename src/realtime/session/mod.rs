@@ -2,12 +2,15 @@
 //! carries out; [`guard`] and [`fragments`] bound what a client can make us hold.
 
 pub mod actor;
+mod admission;
+pub mod client_event;
 pub mod confirmations;
 pub mod doorkeeper;
 pub mod fragments;
 pub mod guard;
 pub mod machine;
 pub mod mind;
+pub mod rate;
 
 pub use actor::{Opening, open};
 pub use doorkeeper::{Doorkeeper, Principal};
