@@ -61,13 +61,7 @@ impl App {
 
     /// The same with other routes than the house's own.
     pub async fn build_with(config: Config, routes: fn(&mut web::ServiceConfig)) -> Result<Self> {
-        if config.apps.is_empty() {
-            return Err(Error::new(
-                Code::Invalid,
-                "There is no app in the configuration, so no client could connect. Run `bellwire app create` and \
-                 put the [[apps]] block that it prints into config.toml.",
-            ));
-        }
+        insist_on_an_app(&config)?;
         raise_file_limit();
         let config = Arc::new(config);
         let clock = Clock::System;
@@ -214,6 +208,17 @@ fn prepare(stream: &actix_web::rt::net::TcpStream) {
     let socket = socket2::SockRef::from(stream);
     let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+fn insist_on_an_app(config: &Config) -> Result<()> {
+    if !config.apps.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Invalid,
+        "There is no app in the configuration, so no client could connect. Run `bellwire app create` and put \
+         the [[apps]] block that it prints into config.toml.",
+    ))
 }
 
 fn open_database(database: &config::Database) -> Result<Db> {

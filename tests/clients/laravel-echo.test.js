@@ -1,4 +1,4 @@
-// laravel-echo, unmodified, over pusher-js: private and presence channels as its users write them.
+// laravel-echo, unmodified, over pusher-js: private and presence channels and whispers as its users write them.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -11,7 +11,7 @@ let server, tenant, ana, ben;
 const open = [];
 
 before(async () => {
-  server = await Bellwire.start();
+  server = await Bellwire.start('client_events = true');
   tenant = server.tenant();
   ana = server.user(tenant, 'Ana');
   ben = server.user(tenant, 'Ben');
@@ -19,7 +19,7 @@ before(async () => {
 afterEach(() => open.splice(0).forEach((echo) => echo.disconnect()));
 after(() => server.end());
 
-function echoOf(user, broadcaster = 'reverb') {
+function echoOf(user, broadcaster = 'reverb', options = {}) {
   const echo = new Echo({
     broadcaster,
     Pusher,
@@ -31,6 +31,7 @@ function echoOf(user, broadcaster = 'reverb') {
     enabledTransports: ['ws'],
     authEndpoint: `${server.url}/broadcasting/auth`,
     bearerToken: user.token,
+    ...options,
   });
   open.push(echo);
   return echo;
@@ -81,4 +82,29 @@ test('leaveChannel() ends the events and listening again starts them', async () 
   await subscribed(echo.private(`tenant.${tenant}`).listen('.product:updated', () => inbox.push('after')));
   await server.rest(ana, 'PATCH', `/products/${product.id}`, { price: 2 });
   assert.equal(await inbox.take(), 'after');
+});
+
+test('a whisper reaches the others and not the one who whispers', async () => {
+  const [first, second] = [echoOf(ana), echoOf(ben)];
+  const channels = [first, second].map((echo) => echo.private(`tenant.${tenant}`));
+  await Promise.all(channels.map(subscribed));
+  const [heard, echoed] = [new Inbox(), new Inbox()];
+  channels[1].listenForWhisper('typing', heard.push);
+  channels[0].listenForWhisper('typing', echoed.push);
+  channels[0].whisper('typing', { name: 'Ana' });
+  assert.deepEqual(await heard.take(), { name: 'Ana' });
+  channels[1].whisper('typing', { name: 'Ben' });
+  // Events of a channel come in order, so the first here would have been the one of oneself.
+  assert.deepEqual(await echoed.take(), { name: 'Ben' });
+});
+
+test('signin() lets the user be told what is theirs', async () => {
+  const headers = { Authorization: `Bearer ${ana.token}` };
+  const userAuthentication = { endpoint: `${server.url}/broadcasting/user-auth`, headers };
+  const echo = echoOf(ana, 'reverb', { userAuthentication });
+  echo.connector.signin();
+  await within(5_000, 'signed in', new Promise((resolve) => {
+    echo.connector.pusher.connection.bind('message', ({ event }) => event === 'pusher:signin_success' && resolve());
+  }));
+  assert.equal(echo.connector.pusher.user.user_data.id, `${ana.id}`);
 });

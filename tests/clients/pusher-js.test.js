@@ -1,4 +1,5 @@
-// pusher-js, unmodified: connect, private and presence channels, events after a REST change, reconnect.
+// pusher-js, unmodified: connect, private and presence channels, events after a REST change, sign-in, watchlists,
+// client events, reconnect.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -10,7 +11,7 @@ import { Inbox, next, until, within } from './support/wait.js';
 let server, tenant, ana, ben;
 
 before(async () => {
-  server = await Bellwire.start();
+  server = await Bellwire.start('client_events = true');
   tenant = server.tenant();
   ana = server.user(tenant, 'Ana');
   ben = server.user(tenant, 'Ben');
@@ -104,9 +105,12 @@ for (const [how, connect] of [['an authorizer', withAuthorizer], ['a token in th
   });
 }
 
+function backendOf({ app: { id: appId, key, secret }, port }) {
+  return new Backend({ appId, key, secret, host: '127.0.0.1', port, useTLS: false });
+}
+
 test('a back end signs for channels of its own', async () => {
-  const { id: appId, key, secret } = server.app;
-  const backend = new Backend({ appId, key, secret, host: '127.0.0.1', port: server.port, useTLS: false });
+  const backend = backendOf(server);
   const customHandler = ({ socketId, channelName }, callback) => {
     const member = { user_id: '77', user_info: { name: 'Guest' } };
     const data = channelName.startsWith('presence-') ? member : undefined;
@@ -116,6 +120,106 @@ test('a back end signs for channels of its own', async () => {
   await subscribed(pusher, 'private-room.5');
   const presence = await subscribed(pusher, 'presence-room.5');
   assert.deepEqual(presence.members.me, { id: '77', info: { name: 'Guest' } });
+});
+
+function signedIn(user, options) {
+  const pusher = anonymous(server, options);
+  const answer = within(5_000, `${user} signed in`, new Promise((resolve) => {
+    pusher.connection.bind('message', ({ event, channel }) => {
+      const own = channel === `#server-to-user-${user}`;
+      if (own && event === 'pusher_internal:subscription_succeeded') resolve(pusher);
+    });
+  }));
+  pusher.signin();
+  return answer;
+}
+
+/** Signed in by a back end of its own, which says whom the user watches. */
+function signedInAs(id, watchlist = []) {
+  const user = { id, user_info: { name: id }, watchlist };
+  const customHandler = ({ socketId }, callback) => callback(null, backendOf(server).authenticateUser(socketId, user));
+  return signedIn(id, { userAuthentication: { customHandler } });
+}
+
+test('who signs in with a token gets what is sent to the user, on all their pages', async () => {
+  const headers = { Authorization: `Bearer ${ana.token}` };
+  const userAuthentication = { endpoint: `${server.url}/broadcasting/user-auth`, headers };
+  const pages = await Promise.all([1, 2].map(() => signedIn(`${ana.id}`, { userAuthentication })));
+  assert.equal(pages[0].user.user_data.user_info.name, 'Ana');
+  const heard = pages.map((page) => next(page.user, 'hello'));
+  await backendOf(server).sendToUser(`${ana.id}`, 'hello', { n: 1 });
+  assert.deepEqual(await Promise.all(heard), [{ n: 1 }, { n: 1 }]);
+});
+
+test('a sign-in that does not hold is an error and the end', async () => {
+  const customHandler = (_, callback) => callback(null, { auth: 'wrong:signature', user_data: '{"id":"1"}' });
+  const pusher = anonymous(server, { userAuthentication: { customHandler } });
+  const error = next(pusher.connection, 'error');
+  pusher.signin();
+  assert.equal((await error).data.code, 4009);
+  await until('disconnected', () => pusher.connection.state === 'disconnected');
+});
+
+test('a watchlist tells who is online, who comes and who goes', async () => {
+  const [online, offline] = [new Inbox(), new Inbox()];
+  const present = await signedInAs('present');
+  const watcher = anonymous(server, {
+    userAuthentication: {
+      customHandler: ({ socketId }, callback) => {
+        const user = { id: 'watcher', watchlist: ['present', 'absent'] };
+        callback(null, backendOf(server).authenticateUser(socketId, user));
+      },
+    },
+  });
+  watcher.user.watchlist.bind('online', online.push);
+  watcher.user.watchlist.bind('offline', offline.push);
+  watcher.signin();
+  assert.deepEqual(await online.take(), { name: 'online', user_ids: ['present'] });
+  assert.deepEqual(await offline.take(), { name: 'offline', user_ids: ['absent'] });
+  await signedInAs('absent');
+  assert.deepEqual(await online.take(), { name: 'online', user_ids: ['absent'] });
+  present.disconnect();
+  assert.deepEqual(await offline.take('offline', 10_000), { name: 'offline', user_ids: ['present'] });
+  assert.equal(online.size + offline.size, 0);
+});
+
+test('a signed-in user is a presence member without channel_data', async () => {
+  const auth = ({ socketId, channelName }, callback) => {
+    // What a back end signs that leaves the member to the sign-in.
+    const { auth } = backendOf(server).authorizeChannel(socketId, channelName);
+    callback(null, { auth });
+  };
+  const user = { id: 'u7', user_info: { name: 'Seven' } };
+  const customHandler = ({ socketId }, callback) => callback(null, backendOf(server).authenticateUser(socketId, user));
+  const options = { userAuthentication: { customHandler }, channelAuthorization: { customHandler: auth } };
+  const pusher = await signedIn('u7', options);
+  const channel = await subscribed(pusher, 'presence-lobby');
+  assert.deepEqual(channel.members.me, { id: 'u7', info: { name: 'Seven' } });
+});
+
+test('client events reach the others, with the member who said it', async () => {
+  const [mine, others] = [withAuthorizer(server, ana), withAuthorizer(server, ben)];
+  for (const name of [`private-tenant.${tenant}`, `presence-tenant.${tenant}`]) {
+    const [from, to] = await Promise.all([mine, others].map((pusher) => subscribed(pusher, name)));
+    const [heard, echoed] = [new Inbox(), new Inbox()];
+    to.bind('client-said', (data, metadata) => heard.push([data, metadata]));
+    from.bind('client-said', echoed.push);
+    const metadata = name.startsWith('presence-') ? { user_id: `${ana.id}` } : {};
+    for (const data of [{ n: 1 }, 'text', [1, 2], 7]) {
+      assert.ok(from.trigger('client-said', data));
+      assert.deepEqual(await heard.take(), [data, metadata]);
+    }
+    assert.equal(echoed.size, 0);
+  }
+});
+
+test('too many client events are an error and not the end', async () => {
+  const pusher = withAuthorizer(server, ana);
+  const channel = await subscribed(pusher, `private-tenant.${tenant}`);
+  const error = next(pusher.connection, 'error');
+  for (let n = 0; n < 30; n += 1) channel.trigger('client-n', n);
+  assert.equal((await error).data.code, 4301);
+  assert.equal(pusher.connection.state, 'connected');
 });
 
 test('who causes a change can be left out of its news', async () => {

@@ -23,6 +23,7 @@ mod kill;
 mod orders;
 mod outages;
 mod process;
+mod protocol;
 mod prune;
 mod pusher_api;
 mod realtime;

@@ -202,10 +202,15 @@ impl SessionActor {
         if self.hub.channels.history_seconds == 0 {
             return None;
         }
-        let identity = match (self.hub.table.identity_of(self.link.socket), member) {
+        let token = self.hub.table.identity_of(self.link.socket);
+        let user = || self.accepted.as_ref().and_then(|accepted| accepted.mind.user());
+        let identity = match (token, member) {
             (Some((token, client)), _) => Identity::Token(token, client),
-            (None, Some(member)) => Identity::Member(member.user_id.clone()),
-            (None, None) => return None,
+            (None, member) => match (user(), member) {
+                (Some(user), _) => Identity::User(user),
+                (None, Some(member)) => Identity::Member(member.user_id.clone()),
+                (None, None) => return None,
+            },
         };
         Some(self.confirmations.follow(channel, || Cursor::new(identity)))
     }

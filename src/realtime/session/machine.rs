@@ -231,6 +231,10 @@ impl Mind for Machine {
         }
     }
 
+    fn user(&self) -> Option<Arc<str>> {
+        self.user.as_ref().map(|user| user.id.clone())
+    }
+
     fn subscriptions(&self) -> usize {
         self.channels.len()
     }

@@ -8,6 +8,7 @@ use crate::realtime::frame::{Ending, Publication};
 use crate::realtime::users::User;
 use bytes::Bytes;
 use bytestring::ByteString;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What to do.
@@ -48,6 +49,11 @@ pub trait Mind {
 
     /// A channel refused this join. A later join of the same channel is another matter: it may stand.
     fn refused(&mut self, _channel: &ChannelName, _join: u32) {}
+
+    /// Who the connection is signed in as.
+    fn user(&self) -> Option<Arc<str>> {
+        None
+    }
 
     /// How many channels it is subscribed to.
     fn subscriptions(&self) -> usize {
