@@ -231,8 +231,8 @@ impl RegistryActor {
         }
     }
 
-    /// Gives the event to its channel in every app; false if one of them was full. The others may see it
-    /// again then, and pass each row on only once.
+    /// Gives the event to its channel in every app that serves its tenant; false if one of them was full. The
+    /// others may see it again then, and pass each row on only once.
     fn route(&self, event: &Event) -> bool {
         let publication = Arc::new(Publication {
             name: event.name.as_str().into(),
@@ -242,7 +242,9 @@ impl RegistryActor {
             user_id: None,
             at: Instant::now(),
         });
-        self.parts.apps.iter().all(|app| {
+        let mut served =
+            self.parts.apps.iter().filter(|app| app.tenant.is_none_or(|own| own == event.tenant_id));
+        served.all(|app| {
             let key = ChannelKey { app: app.id.clone(), name: event.channel.clone() };
             self.publish(&key, &publication)
         })

@@ -131,6 +131,26 @@ async fn an_app_of_one_tenant_closes_other_tenants_tokens_with_4009() {
 }
 
 #[actix_rt::test]
+async fn an_app_of_one_tenant_gets_no_events_of_another() {
+    let hub = hub_with_app(|app| app.tenant = Some(TenantId(1))).await;
+    let (ana, ben) = (hub.somebody("Ana").await, hub.somebody("Ben").await);
+    let mut socket = hub.connect().await;
+    // The app's back end may sign what it likes.
+    for channel in ["private-tenant.2", "private-tenant.1"] {
+        socket.subscribe_signed(channel, None).await;
+        socket.succeeded(channel).await;
+    }
+    for (who, sku) in [(&ben, "B-1"), (&ana, "A-1")] {
+        let product = json!({"name": "Tea", "sku": sku, "price": 100});
+        let request = awc::Client::default().post(hub.url("/api/v1/products")).bearer_auth(&who.token);
+        assert_eq!(request.send_json(&product).await.unwrap().status().as_u16(), 201);
+    }
+    // Events are routed in the order of their ids, so the other tenant's would have come first.
+    assert_eq!(socket.expect("product:created").await["sku"], "A-1");
+    hub.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_connection_without_a_subscription_is_closed_with_4202() {
     let hub = TestHub::start_with(|c| {
         c.limits.unsubscribed_timeout_seconds = 1;
