@@ -6,8 +6,10 @@
 //! `actix::Supervisor`; the watchdog ends the process if it stops answering, because a panic leaves an actor
 //! dead in silence.
 
-use super::channel::actor::{Note, Publish, Setup, Subscribe, Unsubscribe};
 use super::channel::history::Bounds;
+use super::channel::life::Rules;
+use super::channel::message::{Note, Publish, Subscribe, Unsubscribe};
+use super::channel::setup::Setup;
 use super::channel::{ChannelActor, Member};
 use super::cursor::Cursor;
 use super::frame::{Departure, Frame, Origin, Publication};
@@ -147,7 +149,8 @@ pub struct RegistryActor {
 
 struct Channel {
     addr: Addr<ChannelActor>,
-    subscribes: u64,
+    /// What it was sent that it lives on for: subscribes, and publications that it keeps for newcomers.
+    count: u64,
 }
 
 impl RegistryActor {
@@ -158,21 +161,32 @@ impl RegistryActor {
         Self { parts, relay, channels: HashMap::new(), history, endpoints: HashMap::new() }
     }
 
+    /// Sees to it that there is the channel.
+    fn open(&mut self, key: &ChannelKey, ctx: &mut Context<Self>) {
+        if !self.channels.get(key).is_some_and(|c| c.addr.connected())
+            && let Some(addr) = self.open_channel(key, ctx.address())
+        {
+            self.channels.insert(key.clone(), Channel { addr, count: 0 });
+        }
+    }
+
     /// Starts the channel's actor; `None` for an app that is none of ours.
     fn open_channel(&self, key: &ChannelKey, registry: Addr<Self>) -> Option<Addr<ChannelActor>> {
+        let app = self.parts.apps.iter().find(|app| app.id == key.app)?.clone();
+        let told = self.parts.notices.clone().filter(|_| !app.webhooks.is_empty());
         let vacant = key.clone();
         // Past the bound: one for each time a channel empties, and a lost one would keep the channel for ever.
         let on_vacated = Box::new(move |seen| registry.do_send(Vacated { key: vacant.clone(), seen }));
         let setup = Setup {
-            app: self.parts.apps.iter().find(|app| app.id == key.app)?.clone(),
+            app,
             name: key.name.clone(),
-            presence_limit: self.parts.presence_members,
+            rules: Rules::of(&self.parts.channels, self.parts.presence_members),
             history: self.history.clone(),
             checkpoint: Duration::from_millis(self.parts.channels.checkpoint_ms),
             db: self.parts.db.clone(),
             clock: self.parts.clock.clone(),
             on_vacated,
-            notices: self.parts.notices.clone(),
+            notices: told,
             metrics: self.parts.metrics.clone(),
         };
         let make = move |_: &mut Context<ChannelActor>| ChannelActor::new(setup);
@@ -218,7 +232,7 @@ impl RegistryActor {
 
     fn route_all(&mut self, events: &[Event], ctx: &mut Context<Self>) {
         for event in events {
-            if !self.route(event) {
+            if !self.route(event, ctx) {
                 // Rows are truth: nothing is dropped. This event and what follows it wait for the channel.
                 self.relay.step_back(event.id);
                 ctx.run_later(TRY_AGAIN, |actor, ctx| {
@@ -233,7 +247,7 @@ impl RegistryActor {
 
     /// Gives the event to its channel in every app that serves its tenant; false if one of them was full. The
     /// others may see it again then, and pass each row on only once.
-    fn route(&self, event: &Event) -> bool {
+    fn route(&mut self, event: &Event, ctx: &mut Context<Self>) -> bool {
         let publication = Arc::new(Publication {
             name: event.name.as_str().into(),
             data: event.data.clone(),
@@ -242,19 +256,26 @@ impl RegistryActor {
             user_id: None,
             at: Instant::now(),
         });
-        let mut served =
-            self.parts.apps.iter().filter(|app| app.tenant.is_none_or(|own| own == event.tenant_id));
-        served.all(|app| {
-            let key = ChannelKey { app: app.id.clone(), name: event.channel.clone() };
-            self.publish(&key, &publication)
-        })
+        let served = |app: &&Arc<App>| app.tenant.is_none_or(|own| own == event.tenant_id);
+        let key = |app: &Arc<App>| ChannelKey { app: app.id.clone(), name: event.channel.clone() };
+        let keys: Vec<ChannelKey> = self.parts.apps.iter().filter(served).map(key).collect();
+        keys.iter().all(|key| self.publish(key, &publication, ctx))
     }
 
-    /// False if the channel is there and full.
-    fn publish(&self, key: &ChannelKey, publication: &Arc<Publication>) -> bool {
-        let Some(channel) = self.channels.get(key) else { return true };
-        match channel.addr.try_send(Publish(publication.clone())) {
-            Ok(()) => true,
+    /// False if the channel is there and full. A cache channel keeps the event for those who come later, and is
+    /// opened for it.
+    fn publish(&mut self, key: &ChannelKey, publication: &Arc<Publication>, ctx: &mut Context<Self>) -> bool {
+        let kept = key.name.is_cache() && publication.origin != Origin::Client;
+        if kept {
+            self.open(key, ctx);
+        }
+        let Some(channel) = self.channels.get_mut(key) else { return true };
+        let count = channel.count + u64::from(kept);
+        match channel.addr.try_send(Publish { publication: publication.clone(), count }) {
+            Ok(()) => {
+                channel.count = count;
+                true
+            }
             Err(actix::prelude::SendError::Full(_)) => {
                 self.parts.metrics.mailbox_full.with_label_values(&["channel"]).inc();
                 false
@@ -303,14 +324,11 @@ impl Handler<Join> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
-        if !self.channels.get(&join.key).is_some_and(|c| c.addr.connected()) {
-            let Some(addr) = self.open_channel(&join.key, ctx.address()) else { return };
-            self.channels.insert(join.key.clone(), Channel { addr, subscribes: 0 });
-        }
+        self.open(&join.key, ctx);
         if let Some(channel) = self.channels.get_mut(&join.key) {
-            channel.subscribes += 1;
+            channel.count += 1;
             let Join { link, member, cursor, number, .. } = join;
-            channel.addr.do_send(Subscribe { link, member, cursor, number, count: channel.subscribes });
+            channel.addr.do_send(Subscribe { link, member, cursor, number, count: channel.count });
         }
     }
 }
@@ -331,8 +349,8 @@ impl Handler<Vacated> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, vacated: Vacated, _: &mut Self::Context) {
-        // A subscribe that is on its way keeps the channel; it will report again when that one has left.
-        if self.channels.get(&vacated.key).is_some_and(|c| c.subscribes == vacated.seen) {
+        // What is on its way keeps the channel; it will report again when that one has left.
+        if self.channels.get(&vacated.key).is_some_and(|c| c.count == vacated.seen) {
             self.channels.remove(&vacated.key);
         }
     }
@@ -341,11 +359,11 @@ impl Handler<Vacated> for RegistryActor {
 impl Handler<PublishTo> for RegistryActor {
     type Result = MessageResult<PublishTo>;
 
-    fn handle(&mut self, message: PublishTo, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, message: PublishTo, ctx: &mut Self::Context) -> Self::Result {
         let PublishTo { app, mut channels, publication } = message;
         channels.retain(|name| {
             let key = ChannelKey { app: app.clone(), name: name.clone() };
-            !self.publish(&key, &publication)
+            !self.publish(&key, &publication, ctx)
         });
         MessageResult(channels)
     }
@@ -365,8 +383,8 @@ impl Handler<NoteAll> for RegistryActor {
 impl Handler<Say> for RegistryActor {
     type Result = ();
 
-    fn handle(&mut self, Say { key, publication, from }: Say, _: &mut Self::Context) {
-        if !self.publish(&key, &publication) {
+    fn handle(&mut self, Say { key, publication, from }: Say, ctx: &mut Self::Context) {
+        if !self.publish(&key, &publication, ctx) {
             self.parts.metrics.messages_refused.with_label_values(&[client_event::OVERLOADED]).inc();
             let _ = from.deliver(&Frame::answer(client_event::overloaded()));
         }

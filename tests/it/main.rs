@@ -14,6 +14,7 @@ mod architecture;
 mod auth;
 mod broadcasting;
 mod catalog;
+mod channels;
 mod cli;
 mod cors;
 mod demo;

@@ -203,42 +203,6 @@ async fn a_bearer_header_is_as_good_as_the_query() {
 }
 
 #[actix_rt::test]
-async fn a_user_with_two_sockets_is_one_member_who_comes_and_goes_once() {
-    let hub = TestHub::start().await;
-    let (ana, data) = (r#"{"user_id":"1","user_info":{"name":"Ana"}}"#, r#"{"user_id":2}"#);
-    let mut watcher = hub.connect().await;
-    watcher.subscribe_signed("presence-room", Some(data)).await;
-    let roster = watcher.succeeded("presence-room").await;
-    assert_eq!(roster, json!({"presence": {"ids": ["2"], "hash": {"2": null}, "count": 1}}));
-
-    let (mut first, mut second) = (hub.connect().await, hub.connect().await);
-    first.subscribe_signed("presence-room", Some(ana)).await;
-    let added = json!({"user_id": "1", "user_info": {"name": "Ana"}});
-    assert_eq!(watcher.expect("pusher_internal:member_added").await, added);
-    assert_eq!(first.succeeded("presence-room").await["presence"]["count"], 2);
-    second.subscribe_signed("presence-room", Some(ana)).await;
-    assert_eq!(second.succeeded("presence-room").await["presence"]["ids"], json!(["1", "2"]));
-
-    drop(first);
-    second.event("pusher:unsubscribe", json!({"channel": "presence-room"})).await;
-    assert_eq!(watcher.expect("pusher_internal:member_removed").await, json!({"user_id": "1"}));
-    watcher.expect_nothing().await;
-    hub.stop().await;
-}
-
-#[actix_rt::test]
-async fn a_presence_channel_at_its_limit_refuses_another_user() {
-    let hub = TestHub::start_with(|c| c.limits.presence_members = 1).await;
-    let (mut one, mut other) = (hub.connect().await, hub.connect().await);
-    one.subscribe_signed("presence-room", Some(r#"{"user_id":"1"}"#)).await;
-    one.succeeded("presence-room").await;
-    other.subscribe_signed("presence-room", Some(r#"{"user_id":"2"}"#)).await;
-    assert_eq!(other.expect("pusher:subscription_error").await["type"], "LimitReached");
-    one.expect_nothing().await;
-    hub.stop().await;
-}
-
-#[actix_rt::test]
 async fn subscribing_twice_is_answered_twice_and_delivered_once() {
     let hub = TestHub::start().await;
     let mut socket = hub.connect().await;

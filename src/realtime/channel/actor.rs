@@ -1,5 +1,5 @@
-//! `ChannelActor`: one channel of one app. Owns its roster, presence, history and positions; encodes each
-//! publication once.
+//! `ChannelActor`: one channel of one app. Owns its roster, history, positions and [`Life`]; encodes each
+//! publication once. What it says, to whom, is in `voice`.
 //!
 //! The registry alone speaks to it, and sends joins and leaves past the mailbox's bound: each is one per
 //! subscription, so the sessions' own limits bound them, and a lost leave would leave a ghost. Publications
@@ -9,19 +9,20 @@
 //! A channel whose events are rows reads its past before it takes its first message, and notes where its clients
 //! stand while anything changes, so that a restart of the process is no more to them than a cut connection.
 
-use super::history::{Bounds, History};
+use super::history::History;
+use super::life::Life;
+use super::message::{Note, Publish, Subscribe, Unsubscribe};
 use super::past::{self, Past};
 use super::positions::{Doubt, Parked, Positions, Whence};
-use super::presence::{Joined, Member, Presence};
-use super::roster::{Broadcast, Roster, cut_off};
-use crate::config::App;
-use crate::domain::{ChannelKind, ChannelName, ChannelNotice, Clock, Epoch, SocketId};
+use super::presence::Joined;
+use super::roster::Roster;
+use super::setup::Setup;
+use crate::domain::{ChannelName, Epoch, SocketId};
 use crate::realtime::cursor::Cursor;
-use crate::realtime::frame::{Departure, Frame, Origin, Publication, ToSession};
-use crate::realtime::link::{Link, Undelivered};
+use crate::realtime::frame::{Departure, Frame, Origin, Publication};
+use crate::realtime::link::Link;
 use crate::realtime::protocol::pusher;
-use crate::storage::{Db, positions};
-use crate::telemetry::Metrics;
+use crate::storage::positions;
 use actix::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,71 +33,12 @@ const MAILBOX: usize = 1_024;
 /// How soon a doubt about who is back is looked at again.
 const DOUBT_AGAIN: Duration = Duration::from_millis(100);
 
-/// A session subscribes.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Subscribe {
-    /// The session.
-    pub link: Arc<Link>,
-    /// Who it is, in a presence channel.
-    pub member: Option<Member>,
-    /// Its place in the stream, if it can be known again when it comes back.
-    pub cursor: Option<Arc<Cursor>>,
-    /// Which of the session's joins this is; a refusal names it.
-    pub number: u32,
-    /// How many subscribes the registry has sent this channel, this one included.
-    pub count: u64,
-}
-
-/// A session leaves.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Unsubscribe(pub SocketId, pub Departure);
-
-/// Say this to the subscribers.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct Publish(pub Arc<Publication>);
-
-/// Note where the clients stand, now; answered when it is in the database.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Note;
-
-/// Called when the last subscriber has left and nothing is kept, with the subscribes seen so far: if the registry
-/// has sent no more than that, none is on its way and the channel can go.
-pub type OnVacated = Box<dyn Fn(u64) + Send>;
-
-/// What a channel is made of.
-pub struct Setup {
-    /// Whose channel.
-    pub app: Arc<App>,
-    /// Its name.
-    pub name: ChannelName,
-    /// Members of a presence channel.
-    pub presence_limit: usize,
-    /// Bounds of its history.
-    pub history: Bounds,
-    /// How soon after a change the positions are noted.
-    pub checkpoint: Duration,
-    /// Where its past is.
-    pub db: Db,
-    /// The time.
-    pub clock: Clock,
-    /// Tells the registry that it can go.
-    pub on_vacated: OnVacated,
-    /// Who is told what happens here.
-    pub notices: Option<Arc<Recipient<ChannelNotice>>>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-}
-
 /// One channel.
 pub struct ChannelActor {
-    setup: Setup,
-    roster: Roster,
-    presence: Option<Presence>,
-    history: History,
+    pub(super) setup: Setup,
+    pub(super) roster: Roster,
+    pub(super) life: Life,
+    pub(super) history: History,
     positions: Positions,
     /// Sessions whose subscription waits for a doubt to be settled.
     doubted: HashSet<SocketId>,
@@ -105,18 +47,19 @@ pub struct ChannelActor {
     noted: String,
     noting: bool,
     resting: Option<SpawnHandle>,
+    /// The timer for what is due next in its life, and when it rings.
+    waking: Option<(Instant, SpawnHandle)>,
 }
 
 impl ChannelActor {
     /// An empty channel.
     pub fn new(setup: Setup) -> Self {
-        let presence = (setup.name.kind() == ChannelKind::Presence)
-            .then(|| Presence::new(setup.presence_limit, Duration::ZERO));
+        let life = Life::new(setup.rules, &setup.app, &setup.name, setup.notices.is_some());
         let history = History::new(Epoch::from_bits(rand::random()), setup.history.clone());
         Self {
             setup,
             roster: Roster::default(),
-            presence,
+            life,
             history,
             positions: Positions::default(),
             doubted: HashSet::new(),
@@ -124,10 +67,11 @@ impl ChannelActor {
             noted: "[]".to_owned(),
             noting: false,
             resting: None,
+            waking: None,
         }
     }
 
-    fn name(&self) -> &ChannelName {
+    pub(super) fn name(&self) -> &ChannelName {
         &self.setup.name
     }
 
@@ -178,118 +122,62 @@ impl ChannelActor {
     }
 
     fn let_in(&mut self, message: Subscribe, back: Option<&Parked>, ctx: &mut Context<Self>) {
-        let (link, member) = (message.link, message.member);
-        let joined = self.admit(&link, member.as_ref());
+        let Subscribe { link, member, cursor, number, .. } = message;
+        let now = Instant::now();
+        let joined = self.life.join(link.socket, member.as_ref(), now);
         if joined == Joined::Full {
-            self.refuse(&link, message.number);
-        } else {
-            if self.roster.add(link.clone()) {
-                self.setup.metrics.subscriptions.inc();
-                if self.roster.len() == 1 {
-                    self.setup.metrics.channels.inc();
-                }
-            }
-            self.welcome(&link);
-            self.catch_up(&link, message.cursor, back, ctx);
+            self.refuse(&link, number);
+            return self.rest(ctx);
         }
-        // Last: telling the others may find that they are gone, and the channel must not look empty then.
-        if joined == Joined::First {
-            self.announce(link.socket, member.as_ref(), ctx);
+        let fresh = self.roster.add(link.clone());
+        self.welcome(&link);
+        let up_to_date = self.catch_up(&link, cursor, back, ctx);
+        if fresh {
+            self.setup.metrics.subscriptions.inc();
+            if self.roster.len() == 1 {
+                self.setup.metrics.channels.inc();
+            }
+            if !up_to_date {
+                self.give_cached(&link, now);
+            }
+            let first = member.filter(|_| joined == Joined::First);
+            let news = self.life.came(link.socket, first, self.roster.len(), now);
+            self.spread(news, ctx);
         }
         self.rest(ctx);
     }
 
-    /// Takes the member in, where there is one to take; what it changed for the others, or `Full`.
-    fn admit(&mut self, link: &Link, member: Option<&Member>) -> Joined {
-        match (&mut self.presence, member) {
-            (Some(presence), Some(member)) => presence.join(link.socket, member, Instant::now()),
-            _ => Joined::Again,
-        }
-    }
-
-    fn welcome(&self, link: &Link) {
-        let data = match &self.presence {
-            Some(presence) => pusher::presence_data(presence.members()),
-            None => "{}".to_owned(),
-        };
-        self.tell(link, &Frame::answer(pusher::subscription_succeeded(self.name(), &data)));
-    }
-
-    /// Gives a client that is back what it missed, all of it or the word that it cannot be had.
+    /// Gives a client that is back what it missed, all of it or the word that it cannot be had; whether it has
+    /// everything up to now then.
     fn catch_up(
         &mut self,
         link: &Arc<Link>,
         cursor: Option<Arc<Cursor>>,
         back: Option<&Parked>,
         ctx: &mut Context<Self>,
-    ) {
-        let Some(cursor) = cursor.filter(|_| !self.positions.has(link.socket)) else { return };
-        let start = match back {
-            None => self.history.last_offset(),
-            Some(parked) => self.replay(link, parked),
-        };
-        cursor.confirm(start);
+    ) -> bool {
+        let Some(cursor) = cursor.filter(|_| !self.positions.has(link.socket)) else { return false };
+        let replayed = back.and_then(|parked| self.replay(link, parked));
+        cursor.confirm(replayed.unwrap_or_else(|| self.end_for_newcomers()));
         self.positions.enter(link.socket, cursor);
         self.note_soon(ctx);
+        replayed.is_some()
     }
 
-    /// Returns the offset that the client has before it gets anything.
-    fn replay(&self, link: &Link, parked: &Parked) -> u64 {
-        let missed = parked.offset.and_then(|offset| Some((offset, self.history.since(offset).ok()?)));
-        let Some((offset, entries)) = missed else {
-            self.setup.metrics.replays.with_label_values(&["gap"]).inc();
-            self.tell(link, &Frame::answer(pusher::replay_gap(self.name(), self.history.head())));
-            return self.history.last_offset();
-        };
-        let told = entries.filter(|entry| entry.except.is_none() || entry.except != parked.socket);
-        let frames: Vec<Arc<Frame>> = told.map(|entry| entry.frame.clone()).collect();
-        if !frames.is_empty() {
-            self.setup.metrics.replays.with_label_values(&["complete"]).inc();
-            self.setup.metrics.messages_out.inc_by(frames.len() as u64);
-            let _ = link.send(ToSession::Replay(frames));
-        }
-        offset
+    /// The offset that a client has before it gets anything: the end of the stream, but for the cached event, which
+    /// is still to reach it.
+    fn end_for_newcomers(&self) -> u64 {
+        let last = self.history.last_offset();
+        if self.life.cached(Instant::now()).is_some() { last.saturating_sub(1) } else { last }
     }
 
-    fn tell(&self, link: &Link, frame: &Arc<Frame>) {
-        match link.deliver(frame) {
-            Ok(()) => self.setup.metrics.messages_out.inc(),
-            // As in a broadcast: a client that cannot take its welcome would wait for it for ever.
-            Err(Undelivered::Slow) => cut_off(link),
-            Err(Undelivered::Gone) => {}
-        }
-    }
-
-    fn refuse(&self, link: &Link, number: u32) {
-        let message = format!("The channel has {} members, which is its limit.", self.setup.presence_limit);
-        let text = pusher::subscription_error(self.name().as_str(), "LimitReached", &message, 403);
-        let _ = link.send(ToSession::Refused(self.name().clone(), number, Frame::answer(text)));
-    }
-
-    fn announce(&mut self, newcomer: SocketId, member: Option<&Member>, ctx: &mut Context<Self>) {
-        if let Some(member) = member {
-            let text = pusher::member_added(self.name(), &member.user_id, &member.user_info);
-            self.say(&Frame::answer(text), Some(newcomer), ctx);
-        }
-    }
-
-    fn say(&mut self, frame: &Arc<Frame>, except: Option<SocketId>, ctx: &mut Context<Self>) {
-        let outcome = self.roster.broadcast(frame, except);
-        self.account(&outcome);
-        for socket in outcome.slow.iter().chain(&outcome.gone) {
-            self.drop_subscriber(*socket, Departure::Broken, ctx);
-        }
-    }
-
-    fn account(&self, outcome: &Broadcast) {
-        self.setup.metrics.messages_out.inc_by(outcome.delivered as u64);
-        for socket in &outcome.slow {
-            tracing::warn!(channel = %self.name(), %socket, "cut off a slow consumer");
-            self.setup.metrics.refused.with_label_values(&["slow_consumer"]).inc();
-        }
-    }
-
-    fn drop_subscriber(&mut self, socket: SocketId, departure: Departure, ctx: &mut Context<Self>) {
+    /// A session is not there any more.
+    pub(super) fn drop_subscriber(
+        &mut self,
+        socket: SocketId,
+        departure: Departure,
+        ctx: &mut Context<Self>,
+    ) {
         if !self.roster.remove(socket) {
             return;
         }
@@ -301,21 +189,44 @@ impl ChannelActor {
             self.positions.leave(socket, departure, &self.history, self.setup.clock.now());
             self.note_soon(ctx);
         }
-        if let Some(user) = self.presence.as_mut().and_then(|p| p.leave(socket, departure, Instant::now())) {
-            let text = pusher::member_removed(self.name(), &user);
-            self.say(&Frame::answer(text), None, ctx);
-        }
+        let news = self.life.left(socket, departure, self.roster.len(), Instant::now());
+        self.spread(news, ctx);
         self.rest(ctx);
     }
 
-    /// An empty channel goes: at once when it keeps nothing, or when what it keeps has grown old.
+    /// Sets the timer for what is due next in the channel's life. A channel in which nothing is under way has none.
+    fn wake_when_due(&mut self, ctx: &mut Context<Self>) {
+        let due = self.life.next_due(self.roster.len());
+        match (due, self.waking) {
+            // One that rings too early looks again.
+            (Some(due), Some((at, _))) if at <= due => return,
+            (None, None) => return,
+            (_, Some((_, timer))) => drop(ctx.cancel_future(timer)),
+            (Some(_), None) => {}
+        }
+        self.waking = due.map(|at| {
+            let timer = ctx.run_later(at.saturating_duration_since(Instant::now()), |channel, ctx| {
+                channel.waking = None;
+                let news = channel.life.tick(channel.roster.len(), Instant::now());
+                channel.spread(news, ctx);
+                channel.rest(ctx);
+            });
+            (at, timer)
+        });
+    }
+
+    /// After anything has happened. An empty channel goes: at once when it keeps nothing, or when what it keeps has
+    /// grown old.
     fn rest(&mut self, ctx: &mut Context<Self>) {
+        self.wake_when_due(ctx);
         if !self.roster.is_empty() || self.resting.is_some() {
             return;
         }
         self.history.trim(self.setup.clock.now());
         if self.history.is_empty() && self.doubted.is_empty() && self.positions.is_empty() {
-            (self.setup.on_vacated)(self.seen);
+            if self.life.is_over(Instant::now()) {
+                (self.setup.on_vacated)(self.seen);
+            }
             return;
         }
         self.resting = Some(ctx.run_later(self.setup.history.age, |channel, ctx| {
@@ -392,7 +303,8 @@ impl Handler<Unsubscribe> for ChannelActor {
 impl Handler<Publish> for ChannelActor {
     type Result = ();
 
-    fn handle(&mut self, Publish(publication): Publish, ctx: &mut Self::Context) {
+    fn handle(&mut self, Publish { publication, count }: Publish, ctx: &mut Self::Context) {
+        self.seen = count;
         let row = match publication.origin {
             Origin::Row(row) if row <= self.history.last_row() => return,
             Origin::Row(row) => Some(row),
@@ -406,7 +318,10 @@ impl Handler<Publish> for ChannelActor {
         let frame = Arc::new(Frame { text, published: Some(publication.at), place });
         if kept {
             self.history.push(frame.clone(), publication.except, row, self.setup.clock.now());
+            self.life.keep(data, &frame, Instant::now());
             self.note_soon(ctx);
+        } else {
+            self.tell_of_client_event(&publication);
         }
         self.say(&frame, publication.except, ctx);
         self.rest(ctx);
@@ -424,31 +339,34 @@ impl Handler<Note> for ChannelActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Channels;
-    use crate::domain::Secret;
-    use crate::storage::DbOptions;
+    use crate::config::{App, Channels};
+    use crate::domain::{ChannelNotice, Clock, Secret};
+    use crate::realtime::channel::Member;
+    use crate::realtime::channel::history::Bounds;
+    use crate::realtime::channel::life::Rules;
+    use crate::realtime::frame::ToSession;
+    use crate::storage::{Db, DbOptions};
+    use crate::telemetry::Metrics;
     use std::sync::Mutex;
 
-    /// A presence channel, and the subscribes seen at each of its vacancies.
-    fn channel() -> (Addr<ChannelActor>, Arc<Mutex<Vec<u64>>>) {
+    /// A presence channel, and what it had been sent at each of its vacancies.
+    fn setup() -> (Setup, Arc<Mutex<Vec<u64>>>) {
         let vacancies = Arc::new(Mutex::new(Vec::new()));
         let told = vacancies.clone();
-        let name = ChannelName::parse("presence-room").unwrap();
-        let on_vacated = Box::new(move |seen| told.lock().unwrap().push(seen));
         let options = DbOptions { url: "sqlite:unused.db".into(), pool_size: 1, wait: Duration::ZERO };
         let setup = Setup {
             app: Arc::new(App::new("1", "key", Secret::new("secret"))),
-            name,
-            presence_limit: 100,
+            name: ChannelName::parse("presence-room").unwrap(),
+            rules: Rules::of(&Channels::default(), 100),
             history: Bounds::of(&Channels::default()),
             checkpoint: Duration::ZERO,
             db: Db::open(options).unwrap(),
             clock: Clock::System,
-            on_vacated,
+            on_vacated: Box::new(move |seen| told.lock().unwrap().push(seen)),
             notices: None,
             metrics: Arc::new(Metrics::new().unwrap()),
         };
-        (ChannelActor::new(setup).start(), vacancies)
+        (setup, vacancies)
     }
 
     /// A session that takes whatever comes.
@@ -464,28 +382,71 @@ mod tests {
         fn handle(&mut self, _: ToSession, _: &mut Self::Context) {}
     }
 
+    /// Somebody who is told what happens and never comes to it.
+    struct Busy;
+
+    impl Actor for Busy {
+        type Context = Context<Self>;
+
+        fn started(&mut self, ctx: &mut Self::Context) {
+            ctx.set_mailbox_capacity(1);
+            ctx.wait(std::future::pending::<()>().into_actor(self));
+        }
+    }
+
+    impl Handler<ChannelNotice> for Busy {
+        type Result = ();
+
+        fn handle(&mut self, _: ChannelNotice, _: &mut Self::Context) {}
+    }
+
     /// A subscriber, the n-th; without a mailbox its session has ended, and nothing can be delivered to it.
     fn subscriber(n: u64, mailbox: Option<Addr<Listener>>) -> Subscribe {
         let link = Arc::new(Link::new(SocketId::from_bits(n), None, 10_000, None, 0));
         if let Some(mailbox) = mailbox {
             link.attach(mailbox.recipient());
         }
-        Subscribe {
-            link,
-            member: Some(Member::named(&n.to_string(), "x")),
-            cursor: None,
-            number: 1,
-            count: n,
-        }
+        let member = Some(Member::named(&n.to_string(), "x"));
+        Subscribe { link, member, cursor: None, number: 1, count: n }
     }
 
     #[actix_rt::test]
-    async fn a_channel_whose_newcomer_finds_the_others_gone_is_not_vacant() {
-        let (channel, vacancies) = channel();
+    async fn a_channel_whose_newcomer_finds_the_others_gone_is_vacant_when_both_have_left() {
+        let (setup, vacancies) = setup();
+        let channel = ChannelActor::new(setup).start();
         channel.send(subscriber(1, None)).await.unwrap();
         channel.send(subscriber(2, Some(Listener.start()))).await.unwrap();
+        channel.send(Unsubscribe(SocketId::from_bits(1), Departure::Closed)).await.unwrap();
         assert!(vacancies.lock().unwrap().is_empty(), "the newcomer is in it");
         channel.send(Unsubscribe(SocketId::from_bits(2), Departure::Unsubscribed)).await.unwrap();
         assert_eq!(*vacancies.lock().unwrap(), [2]);
+    }
+
+    #[actix_rt::test]
+    async fn a_channel_with_subscribers_and_nothing_under_way_has_no_timer() {
+        let mut channel = ChannelActor::new(setup().0);
+        let idle = Arc::new(Mutex::new(None));
+        let seen = idle.clone();
+        let channel = ChannelActor::create(move |ctx| {
+            channel.subscribe(subscriber(1, Some(Listener.start())), None, ctx);
+            *seen.lock().unwrap() = Some(channel.waking.is_none() && channel.resting.is_none());
+            channel
+        });
+        channel.send(Unsubscribe(SocketId::from_bits(2), Departure::Closed)).await.unwrap();
+        assert_eq!(*idle.lock().unwrap(), Some(true));
+    }
+
+    #[actix_rt::test]
+    async fn who_is_told_and_is_full_is_not_waited_for_and_what_it_misses_is_counted() {
+        let (mut setup, _) = setup();
+        setup.notices = Some(Arc::new(Busy.start().recipient()));
+        let metrics = setup.metrics.clone();
+        let channel = ChannelActor::new(setup).start();
+        let listener = Listener.start();
+        for n in 1..=40 {
+            channel.send(subscriber(n, Some(listener.clone()))).await.unwrap();
+        }
+        assert!(metrics.mailbox_full.with_label_values(&["channel_notices"]).get() >= 20);
+        assert_eq!(metrics.subscriptions.get(), 40);
     }
 }

@@ -132,7 +132,8 @@ impl Presence {
         joined
     }
 
-    /// A socket leaves; returns the user that is no member any more, if it was the last and none is awaited.
+    /// A socket leaves; returns the user that is no member any more, if it was the last and none is awaited. A page
+    /// that went away is awaited as a broken connection is: it may be about to load anew.
     pub fn leave(&mut self, socket: SocketId, how: Departure, now: Instant) -> Option<Arc<str>> {
         let user = self.sockets.remove(&socket)?;
         let present = self.users.get_mut(&user)?;
@@ -228,9 +229,9 @@ mod tests {
         let ((mut presence, now), [a, b]) = (presence(100), sockets());
         assert_eq!(presence.join(a, &member("7"), now), Joined::First);
         assert_eq!(presence.join(b, &member("7"), now), Joined::Again);
-        assert_eq!(presence.leave(a, Departure::Closed, now), None);
-        assert_eq!(presence.leave(b, Departure::Closed, now).as_deref(), Some("7"));
-        assert_eq!(presence.leave(b, Departure::Closed, now), None);
+        assert_eq!(presence.leave(a, Departure::Unsubscribed, now), None);
+        assert_eq!(presence.leave(b, Departure::Unsubscribed, now).as_deref(), Some("7"));
+        assert_eq!(presence.leave(b, Departure::Unsubscribed, now), None);
         assert!(presence.is_empty());
     }
 
@@ -264,7 +265,11 @@ mod tests {
         let told: Vec<_> = presence.members().map(|(_, info)| info.get().to_owned()).collect();
         assert_eq!(told, [r#"{"name":"Ana Maria"}"#]);
         assert!(presence.next_due().is_none() && presence.expire(now + GRACE * 2).is_empty());
-        assert_eq!(presence.leave(b, Departure::Closed, now).as_deref(), Some("7"), "what came back may go");
+        assert_eq!(
+            presence.leave(b, Departure::Unsubscribed, now).as_deref(),
+            Some("7"),
+            "what came back may go"
+        );
     }
 
     #[test]
@@ -273,7 +278,7 @@ mod tests {
         presence.join(phone, &member("7"), now);
         presence.join(tab, &member("7"), now);
         presence.leave(phone, Departure::Broken, now);
-        assert_eq!(presence.leave(tab, Departure::Closed, now + GRACE / 2), None);
+        assert_eq!(presence.leave(tab, Departure::Unsubscribed, now + GRACE / 2), None);
         assert_eq!(presence.expire(now + GRACE), [Arc::from("7")]);
     }
 
@@ -320,8 +325,10 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             6 => (0_u64..8, 0_u8..4, 0_u8..3).prop_map(|(socket, user, info)| Step::Join { socket, user, info }),
-            2 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Closed)),
+            2 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Unsubscribed)),
+            1 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Closed)),
             4 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Broken)),
+            1 => (0_u64..8).prop_map(|socket| Step::Leave(socket, Departure::Away)),
             1 => (0_u8..4).prop_map(Step::Kill),
             3 => (1_u64..2_500).prop_map(Step::Wait),
         ];
@@ -364,7 +371,7 @@ mod tests {
         fn leave(&mut self, socket: u64, how: Departure) {
             let Some(at) = self.sockets.iter().position(|(s, _)| *s == socket) else { return };
             let (_, user) = self.sockets.remove(at);
-            if how == Departure::Broken {
+            if matches!(how, Departure::Broken | Departure::Away) {
                 self.breaks.push((self.now + 3_000, user));
             }
         }

@@ -17,6 +17,9 @@ async fn joined(hub: &TestHub, channel: &str) -> Socket {
     let data = channel.starts_with("presence-").then_some(MEMBER);
     socket.subscribe_signed(channel, data).await;
     socket.succeeded(channel).await;
+    if channel.contains("cache-") {
+        socket.expect("pusher:cache_miss").await;
+    }
     socket
 }
 

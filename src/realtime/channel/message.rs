@@ -1,0 +1,45 @@
+//! What the registry says to a channel.
+
+use super::presence::Member;
+use crate::domain::SocketId;
+use crate::realtime::cursor::Cursor;
+use crate::realtime::frame::{Departure, Publication};
+use crate::realtime::link::Link;
+use actix::prelude::*;
+use std::sync::Arc;
+
+/// A session subscribes.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// The session.
+    pub link: Arc<Link>,
+    /// Who it is, in a presence channel.
+    pub member: Option<Member>,
+    /// Its place in the stream, if it can be known again when it comes back.
+    pub cursor: Option<Arc<Cursor>>,
+    /// Which of the session's joins this is; a refusal names it.
+    pub number: u32,
+    /// How much the registry has sent this channel that it lives on for, this included.
+    pub count: u64,
+}
+
+/// A session leaves.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Unsubscribe(pub SocketId, pub Departure);
+
+/// Say this to the subscribers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Publish {
+    /// What.
+    pub publication: Arc<Publication>,
+    /// As in [`Subscribe`]; a publication counts where it is kept for newcomers.
+    pub count: u64,
+}
+
+/// Note where the clients stand, now; answered when it is in the database.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Note;
