@@ -197,7 +197,7 @@ pub struct Channels {
     pub history_bytes: usize,
     /// Bytes that all channels of this process together keep for that.
     pub history_total_bytes: usize,
-    /// A client is asked to confirm what it has received at most this often; 0 = after each answer.
+    /// A client is asked to confirm what it has received at most this often; 0 = with each message.
     pub confirm_ms: u64,
     /// How often the positions of clients are noted in the database, for after a restart.
     pub checkpoint_ms: u64,

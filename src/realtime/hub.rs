@@ -1,9 +1,10 @@
 //! `Hub`: the realtime room's front door, shared by all worker threads: what HTTP routes and sessions hold.
 
+use super::channel::page::{Page, ReadPage};
 use super::connect_limit::ConnectLimit;
 use super::frame::{Departure, Ending, Publication};
 use super::link::Link;
-use super::registry::{ChannelKey, Join, Leave, PublishTo, RegistryActor, Say};
+use super::registry::{ChannelKey, Join, Leave, PublishTo, ReadHistory, RegistryActor, Say};
 use super::sentinel;
 use super::session::Doorkeeper;
 use super::session_table::SessionTable;
@@ -84,6 +85,13 @@ impl Hub {
             sentinel::end(link, Ending::TERMINATED, now, &self.metrics, "terminated");
         }
         links.len()
+    }
+
+    /// A part of a channel's history.
+    pub async fn history(&self, app: &AppId, channel: &ChannelName, ask: ReadPage) -> Result<Page> {
+        let key = ChannelKey { app: app.clone(), name: channel.clone() };
+        let page = patient(self.registry.send(ReadHistory { key, ask })).await?;
+        page.ok_or_else(|| Error::new(Code::Unavailable, "The channel does not answer; try again."))
     }
 
     /// Whether the registry answers.

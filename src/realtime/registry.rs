@@ -9,6 +9,7 @@
 use super::channel::history::Bounds;
 use super::channel::life::Rules;
 use super::channel::message::{Note, Publish, Subscribe, Unsubscribe};
+use super::channel::page::{Page, ReadPage};
 use super::channel::setup::Setup;
 use super::channel::{ChannelActor, Member};
 use super::cursor::Cursor;
@@ -72,6 +73,16 @@ pub struct Leave {
     pub keys: Vec<ChannelKey>,
     /// How.
     pub departure: Departure,
+}
+
+/// A part of a channel's history.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Page>")]
+pub struct ReadHistory {
+    /// Which channel.
+    pub key: ChannelKey,
+    /// Which part.
+    pub ask: ReadPage,
 }
 
 /// Note where all clients of all channels stand; answered when it is in the database.
@@ -366,6 +377,25 @@ impl Handler<PublishTo> for RegistryActor {
             !self.publish(&key, &publication, ctx)
         });
         MessageResult(channels)
+    }
+}
+
+impl Handler<ReadHistory> for RegistryActor {
+    type Result = ResponseFuture<Option<Page>>;
+
+    fn handle(&mut self, message: ReadHistory, ctx: &mut Self::Context) -> Self::Result {
+        let ReadHistory { key, ask } = message;
+        if key.name.carries_rows() {
+            // Its past is in rows: it is opened to be read, and goes again by itself.
+            self.open(&key, ctx);
+        }
+        let channel = self.channels.get(&key).map(|channel| channel.addr.clone());
+        Box::pin(async move {
+            match channel {
+                Some(channel) => channel.send(ask).await.ok(),
+                None => Some(Page::empty()),
+            }
+        })
     }
 }
 

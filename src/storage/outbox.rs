@@ -71,11 +71,22 @@ pub async fn read_tenant_after(
     rows.into_iter().map(Event::try_from).collect()
 }
 
-/// The last `limit` events of a channel, in id order.
-pub async fn read_channel_end(conn: &mut Conn, channel: &ChannelName, limit: i64) -> Result<Vec<Event>> {
-    let query =
-        events::table.filter(events::channel.eq(channel.as_str())).order(events::id.desc()).limit(limit);
-    let rows: Vec<EventRow> = on_conn!(conn, c => query.select(EventRow::as_select()).load(c).await)?;
+/// The last `limit` events of a channel, in id order; of one tenant alone, where one is given.
+pub async fn read_channel_end(
+    conn: &mut Conn,
+    channel: &ChannelName,
+    tenant: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<Event>> {
+    let of_channel = events::table.filter(events::channel.eq(channel.as_str()));
+    let latest = of_channel.order(events::id.desc()).limit(limit);
+    let rows: Vec<EventRow> = match tenant {
+        Some(tenant) => {
+            let own = latest.filter(events::tenant_id.eq(tenant));
+            on_conn!(conn, c => own.select(EventRow::as_select()).load(c).await)?
+        }
+        None => on_conn!(conn, c => latest.select(EventRow::as_select()).load(c).await)?,
+    };
     rows.into_iter().rev().map(Event::try_from).collect()
 }
 

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub messages_refused: IntCounterVec,
     /// Messages that met a full mailbox, by actor.
     pub mailbox_full: IntCounterVec,
+    /// Channels whose clients have moved since their positions were noted in the database.
+    pub channels_unnoted: IntGauge,
     /// Clients that came back and were given what they missed, or told that it cannot be had: `complete`, `gap`.
     pub replays: IntCounterVec,
     /// Events routed from the outbox.
@@ -103,6 +105,7 @@ impl Metrics {
                 "Messages that met a full mailbox.",
                 "actor",
             )?,
+            channels_unnoted: gauge("bellwire_channels_unnoted", "Channels with positions not yet noted.")?,
             replays: counters("bellwire_replays_total", "Clients that came back, by outcome.", "outcome")?,
             events: counter("bellwire_events_total", "Events routed from the outbox.")?,
             webhook_attempts: counters(

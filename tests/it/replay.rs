@@ -250,3 +250,70 @@ async fn the_positions_of_clients_are_noted_while_the_server_runs() {
     until("Ana's position is noted at row 1", noted).await;
     hub.stop().await;
 }
+
+/// A page of a channel's history, as somebody.
+async fn history(hub: &TestHub, somebody: &Somebody, path: &str) -> (u16, Value) {
+    let client = awc::Client::default();
+    let mut response = client.get(hub.url(path)).bearer_auth(&somebody.token).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+fn numbers(page: &Value) -> Vec<&str> {
+    page["data"].as_array().unwrap().iter().map(|item| item["data"].as_str().unwrap()).collect()
+}
+
+#[actix_rt::test]
+async fn the_history_is_read_page_by_page_and_says_when_it_is_not_complete() {
+    let hub = TestHub::start_with(|c| c.channels.history_messages = 5).await;
+    let ana = hub.somebody("Ana").await;
+    let _keeper = joined(&hub, &ana).await;
+    publish(&hub, &ana, 0..7).await;
+    let path = format!("/api/v1/channels/{}/history", tenant_channel(&ana));
+    let (status, page) = history(&hub, &ana, &format!("{path}?limit=3")).await;
+    assert_eq!((status, numbers(&page)), (200, vec!["2", "3", "4"]));
+    assert_eq!((&page["meta"]["complete"], &page["meta"]["offset"]), (&json!(false), &json!(7)));
+    assert_eq!((&page["data"][0]["event"], &page["data"][0]["offset"]), (&json!("n"), &json!(3)));
+    let (_, page) = history(&hub, &ana, page["links"]["next"].as_str().unwrap()).await;
+    assert_eq!(numbers(&page), ["5", "6"]);
+    assert_eq!((&page["meta"]["complete"], &page["links"]["next"]), (&json!(true), &Value::Null));
+    let (_, page) = history(&hub, &ana, &format!("{path}?epoch=0123456789abcdef&after=6")).await;
+    assert_eq!((numbers(&page).len(), &page["meta"]["complete"]), (5, &json!(false)));
+    hub.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_history_of_rows_is_there_before_anyone_subscribes_and_for_the_tenant_alone() {
+    let hub = TestHub::start().await;
+    let (ana, ben) = (hub.somebody("Ana").await, hub.somebody("Ben").await);
+    rename(&hub, &ana, "a").await;
+    let path = format!("/api/v1/channels/{}/history", tenant_channel(&ana));
+    let (status, page) = history(&hub, &ana, &path).await;
+    assert_eq!((status, &page["data"][0]["event"]), (200, &json!("product:created")));
+    assert_eq!(history(&hub, &ben, &path).await.0, 403);
+    assert_eq!(history(&hub, &ana, &format!("{path}?limit=0")).await.0, 422);
+    assert_eq!(history(&hub, &ana, &format!("{path}?epoch=x")).await.0, 422);
+    let (status, page) = history(&hub, &ana, "/api/v1/channels/nobody-is-here/history").await;
+    assert_eq!((status, &page["data"], &page["meta"]["epoch"]), (200, &json!([]), &Value::Null));
+    hub.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_app_that_serves_one_tenant_knows_nothing_of_another_tenants_past() {
+    let hub = TestHub::start().await;
+    let (ana, ben) = (hub.somebody("Ana").await, hub.somebody("Ben").await);
+    for somebody in [&ana, &ben] {
+        rename(&hub, somebody, "a").await;
+    }
+    let db = hub.stop().await;
+    let tenant = ana.tenant;
+    let hub = TestHub::start_on(db, |config| config.apps[0].tenant = Some(tenant)).await;
+    let path = |somebody: &Somebody| format!("/api/v1/channels/{}/history", tenant_channel(somebody));
+    assert_eq!(numbers(&history(&hub, &ana, &path(&ana)).await.1).len(), 1);
+    assert_eq!(history(&hub, &ben, &path(&ben)).await.0, 403);
+    // Subscribed with the app's own signature, which any name may have: its past is read, and is empty.
+    let mut socket = hub.connect().await;
+    socket.subscribe_signed(&tenant_channel(&ben), None).await;
+    socket.succeeded(&tenant_channel(&ben)).await;
+    socket.expect_nothing().await;
+    hub.stop().await;
+}

@@ -2,6 +2,7 @@
 
 pub mod broadcasting;
 pub mod categories;
+pub mod channels;
 pub mod health;
 pub mod orders;
 pub mod products;

@@ -11,8 +11,8 @@
 
 use super::history::History;
 use super::life::Life;
-use super::message::{Note, Publish, Subscribe, Unsubscribe};
-use super::past::{self, Past};
+use super::message::{Publish, Subscribe, Unsubscribe};
+use super::notes::Noting;
 use super::positions::{Doubt, Parked, Positions, Whence};
 use super::presence::Joined;
 use super::roster::Roster;
@@ -22,7 +22,6 @@ use crate::realtime::cursor::Cursor;
 use crate::realtime::frame::{Departure, Frame, Origin, Publication};
 use crate::realtime::link::Link;
 use crate::realtime::protocol::pusher;
-use crate::storage::positions;
 use actix::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,13 +38,11 @@ pub struct ChannelActor {
     pub(super) roster: Roster,
     pub(super) life: Life,
     pub(super) history: History,
-    positions: Positions,
+    pub(super) positions: Positions,
     /// Sessions whose subscription waits for a doubt to be settled.
     doubted: HashSet<SocketId>,
     seen: u64,
-    /// The text that was noted last, and the timer or write that is under way.
-    noted: String,
-    noting: bool,
+    pub(super) noting: Noting,
     resting: Option<SpawnHandle>,
     /// The timer for what is due next in its life, and when it rings.
     waking: Option<(Instant, SpawnHandle)>,
@@ -64,8 +61,7 @@ impl ChannelActor {
             positions: Positions::default(),
             doubted: HashSet::new(),
             seen: 0,
-            noted: "[]".to_owned(),
-            noting: false,
+            noting: Noting::default(),
             resting: None,
             waking: None,
         }
@@ -73,27 +69,6 @@ impl ChannelActor {
 
     pub(super) fn name(&self) -> &ChannelName {
         &self.setup.name
-    }
-
-    /// Whether its past is in rows and replay is on.
-    fn has_past(&self) -> bool {
-        self.name().carries_rows() && !self.setup.history.age.is_zero()
-    }
-
-    /// Reads the past before anything else is dealt with.
-    fn read_past(&self, ctx: &mut Context<Self>) {
-        let (db, app, name) = (self.setup.db.clone(), self.setup.app.id.clone(), self.name().clone());
-        let messages = self.setup.history.messages;
-        let past = async move { Past::read(&db, &app, &name, messages).await };
-        ctx.wait(past.into_actor(self).map(|past, channel, _| match past {
-            Ok(past) => {
-                let history = History::new(channel.history.head().epoch, channel.setup.history.clone());
-                let now = channel.setup.clock.now();
-                (channel.history, channel.positions) = past.restore(channel.name(), history, now);
-            }
-            // Clients that come back now are taken for new ones.
-            Err(error) => tracing::warn!(channel = %channel.name(), %error, "the past could not be read"),
-        }));
     }
 
     /// Lets a session in, after finding out whether its client is back.
@@ -160,7 +135,7 @@ impl ChannelActor {
         let replayed = back.and_then(|parked| self.replay(link, parked));
         cursor.confirm(replayed.unwrap_or_else(|| self.end_for_newcomers()));
         self.positions.enter(link.socket, cursor);
-        self.note_soon(ctx);
+        self.note_newcomer(ctx);
         replayed.is_some()
     }
 
@@ -217,7 +192,7 @@ impl ChannelActor {
 
     /// After anything has happened. An empty channel goes: at once when it keeps nothing, or when what it keeps has
     /// grown old.
-    fn rest(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn rest(&mut self, ctx: &mut Context<Self>) {
         self.wake_when_due(ctx);
         if !self.roster.is_empty() || self.resting.is_some() {
             return;
@@ -234,38 +209,6 @@ impl ChannelActor {
             channel.positions.forget_before(channel.history.window(channel.setup.clock.now()));
             channel.rest(ctx);
         }));
-    }
-
-    /// Notes the positions shortly, once for all that changes until then.
-    fn note_soon(&mut self, ctx: &mut Context<Self>) {
-        if self.noting || !self.has_past() {
-            return;
-        }
-        self.noting = true;
-        ctx.run_later(self.setup.checkpoint, |channel, ctx| {
-            let written = channel.note();
-            ctx.spawn(written.into_actor(channel).map(|(), channel, ctx| {
-                channel.noting = false;
-                if channel.positions.anyone_behind(&channel.history) {
-                    channel.note_soon(ctx);
-                }
-            }));
-        });
-    }
-
-    /// Writes the positions down, if they are others than those noted.
-    fn note(&mut self) -> impl Future<Output = ()> + use<> {
-        let text = past::note(&self.positions, &self.history);
-        let news = (self.has_past() && text != self.noted).then(|| text.clone());
-        self.noted = text;
-        let (db, app, name) = (self.setup.db.clone(), self.setup.app.id.clone(), self.name().clone());
-        let now = self.setup.clock.now();
-        async move {
-            let Some(text) = news else { return };
-            if let Err(error) = positions::write(&db, &app, &name, &text, now).await {
-                tracing::warn!(channel = %name, %error, "the positions of clients could not be noted");
-            }
-        }
     }
 }
 
@@ -325,14 +268,6 @@ impl Handler<Publish> for ChannelActor {
         }
         self.say(&frame, publication.except, ctx);
         self.rest(ctx);
-    }
-}
-
-impl Handler<Note> for ChannelActor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Note, _: &mut Self::Context) -> Self::Result {
-        Box::pin(self.note())
     }
 }
 

@@ -190,6 +190,12 @@ impl History {
         Ok(self.entries.iter().skip(skip))
     }
 
+    /// Whether a message after `offset` has been on its way to this connection for longer than `patience`.
+    pub fn is_overdue(&self, offset: u64, socket: SocketId, patience: Duration, now: Timestamp) -> bool {
+        let mut missing = self.page(offset, usize::MAX).filter(|entry| entry.except != Some(socket));
+        missing.next().is_some_and(|entry| now.since(entry.at) >= patience)
+    }
+
     /// Whether everything after `offset` is still there.
     pub const fn reaches(&self, offset: u64) -> bool {
         offset >= self.floor.0

@@ -10,6 +10,8 @@ pub mod count;
 pub mod history;
 pub mod life;
 pub mod message;
+pub mod notes;
+pub mod page;
 pub mod past;
 pub mod positions;
 pub mod presence;

@@ -3,7 +3,8 @@
 
 use super::history::History;
 use super::positions::{Parked, Positions};
-use crate::domain::{AppId, ChannelName, Event, EventId, Result, Timestamp, TokenId};
+use crate::config::App;
+use crate::domain::{ChannelName, Event, EventId, Result, Timestamp, TokenId};
 use crate::realtime::cursor::Identity;
 use crate::realtime::frame::Frame;
 use crate::realtime::protocol::pusher;
@@ -38,12 +39,12 @@ enum Whose {
 }
 
 impl Past {
-    /// Reads it: at most `messages` events.
-    pub async fn read(db: &Db, app: &AppId, channel: &ChannelName, messages: usize) -> Result<Self> {
+    /// Reads it: at most `messages` events, of the tenant that the app serves.
+    pub async fn read(db: &Db, app: &App, channel: &ChannelName, messages: usize) -> Result<Self> {
         let mut conn = db.read().await?;
-        let noted = positions::read(&mut conn, app, channel).await?;
+        let noted = positions::read(&mut conn, &app.id, channel).await?;
         let limit = i64::try_from(messages).unwrap_or(i64::MAX - 1) + 1;
-        let mut events = outbox::read_channel_end(&mut conn, channel, limit).await?;
+        let mut events = outbox::read_channel_end(&mut conn, channel, app.tenant, limit).await?;
         let floor = if events.len() > messages { events.remove(0).id } else { EventId(0) };
         Ok(Self { events, floor, noted })
     }

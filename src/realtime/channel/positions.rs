@@ -88,8 +88,10 @@ impl Positions {
     pub fn leave(&mut self, socket: SocketId, departure: Departure, history: &History, now: Timestamp) {
         let may_return = match departure {
             Departure::Broken => true,
-            // It said goodbye without having confirmed all: a client that gave up on a silent connection.
-            Departure::Closed => self.is_behind(socket, history).is_some(),
+            // It said goodbye to a connection that had long been silent: a client that gave up on it.
+            Departure::Closed => self
+                .is_behind(socket, history)
+                .is_some_and(|offset| history.is_overdue(offset, socket, PATIENCE, now)),
             Departure::Away | Departure::Unsubscribed => false,
         };
         let Some(cursor) = self.live.remove(&socket) else { return };
@@ -278,6 +280,17 @@ mod tests {
         enter(&mut positions, 1, 5);
         positions.leave(socket(1), Departure::Away, &history, at(0));
         assert!(matches!(positions.whence(&ana(), &history, None, at(1)), Whence::New));
+    }
+
+    #[test]
+    fn who_says_goodbye_is_expected_back_only_if_the_connection_had_long_been_silent() {
+        let (mut positions, history) = (Positions::default(), history(9));
+        for (now, expected) in [(999, false), (1_000, true)] {
+            enter(&mut positions, 1, 5);
+            positions.leave(socket(1), Departure::Closed, &history, at(now));
+            let back = matches!(positions.whence(&ana(), &history, None, at(now)), Whence::Back(_));
+            assert_eq!(back, expected, "{now}");
+        }
     }
 
     #[test]

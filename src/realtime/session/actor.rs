@@ -230,6 +230,7 @@ impl SessionActor {
         if pause.is_zero() {
             return ctx.ping(&self.confirmations.ask());
         }
+        self.confirmations.arm();
         ctx.run_later(pause, |session, ctx| ctx.ping(&session.confirmations.ask()));
     }
 

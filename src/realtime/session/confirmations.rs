@@ -2,21 +2,27 @@
 //!
 //! Stock clients say nothing of what they got, but every WebSocket answers a ping with a pong that repeats the
 //! ping's payload (RFC 6455 §5.5.3), in order. A ping behind a message, once answered, proves that the message
-//! arrived. One ping is out at a time, so the number of pings follows the round trip and not the messages.
+//! arrived. So many pings are out at a time at most, and then the next waits for an answer: a client far away is
+//! not asked about each message.
 
 use crate::domain::ChannelName;
 use crate::realtime::cursor::Cursor;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Pings that may be out.
+const MAX_OUT: usize = 16;
 
 /// What one connection has been sent, asked and told of.
 #[derive(Debug, Default)]
 pub struct Confirmations {
     channels: HashMap<ChannelName, Track>,
-    asked: u64,
-    waiting: bool,
-    /// Something was sent since the last ping.
-    due: bool,
+    /// Channels with messages that no ping has asked about.
+    unasked: Vec<ChannelName>,
+    /// The pings that are out, oldest first.
+    out: VecDeque<Ping>,
+    last: u64,
+    armed: bool,
 }
 
 #[derive(Debug)]
@@ -24,6 +30,13 @@ struct Track {
     cursor: Arc<Cursor>,
     sent: u64,
     asked: u64,
+}
+
+/// A ping, and what its pong will confirm.
+#[derive(Debug)]
+struct Ping {
+    number: u64,
+    proves: Vec<(Arc<Cursor>, u64)>,
 }
 
 impl Confirmations {
@@ -43,45 +56,50 @@ impl Confirmations {
         self.channels.remove(channel);
     }
 
-    /// Whether no channel is followed, so that nothing needs to be confirmed.
-    pub fn is_empty(&self) -> bool {
-        self.channels.is_empty()
-    }
-
-    /// A message was written. True if it is time to ask: then call [`Confirmations::ask`].
+    /// A message was written. True if it is time to ask: then call [`Confirmations::ask`], at once or, having
+    /// called [`Confirmations::arm`], in a while.
     pub fn sent(&mut self, channel: &ChannelName, offset: u64) -> bool {
         let Some(track) = self.channels.get_mut(channel) else { return false };
+        if track.sent == track.asked {
+            self.unasked.push(channel.clone());
+        }
         track.sent = offset;
-        let first = !self.due;
-        self.due = true;
-        first && !self.waiting
+        self.is_due()
+    }
+
+    /// The next [`Confirmations::ask`] is on its way: until then none is due.
+    pub const fn arm(&mut self) {
+        self.armed = true;
     }
 
     /// The payload of a ping that asks about everything sent so far.
     pub fn ask(&mut self) -> [u8; 8] {
-        for track in self.channels.values_mut() {
-            track.asked = track.sent;
+        let mut proves = Vec::with_capacity(self.unasked.len());
+        for channel in self.unasked.drain(..) {
+            if let Some(track) = self.channels.get_mut(&channel) {
+                track.asked = track.sent;
+                proves.push((track.cursor.clone(), track.sent));
+            }
         }
-        self.asked += 1;
-        (self.waiting, self.due) = (true, false);
-        self.asked.to_be_bytes()
+        self.last += 1;
+        self.armed = false;
+        self.out.push_back(Ping { number: self.last, proves });
+        self.last.to_be_bytes()
     }
 
-    /// A pong came: whether it answers the ping that is out.
+    /// A pong came: whether it answers a ping that is out. It answers those before it too.
     pub fn answered(&mut self, payload: &[u8]) -> bool {
-        if !self.waiting || payload != self.asked.to_be_bytes() {
-            return false;
-        }
-        self.waiting = false;
-        for track in self.channels.values() {
-            track.cursor.confirm(track.asked);
+        let known = |ping: &Ping| ping.number.to_be_bytes() == *payload;
+        let Some(at) = self.out.iter().position(known) else { return false };
+        for (cursor, offset) in self.out.drain(..=at).flat_map(|ping| ping.proves) {
+            cursor.confirm(offset);
         }
         true
     }
 
-    /// Whether something was sent that no ping has asked about.
-    pub const fn is_due(&self) -> bool {
-        self.due && !self.waiting
+    /// Whether something was sent that no ping has asked about, and one may go out.
+    pub fn is_due(&self) -> bool {
+        !self.unasked.is_empty() && !self.armed && self.out.len() < MAX_OUT
     }
 
     /// The client has answered our goodbye: everything before it has arrived.
@@ -112,14 +130,13 @@ mod tests {
     fn an_answered_ping_confirms_what_was_sent_before_it_and_nothing_after() {
         let (mut confirmations, name, cursor) = following("a");
         assert!(confirmations.sent(&name, 1));
-        let ping = confirmations.ask();
-        assert!(!confirmations.sent(&name, 2), "one ping is out at a time");
+        let first = confirmations.ask();
+        assert!(confirmations.sent(&name, 2));
+        let second = confirmations.ask();
         assert_eq!(cursor.confirmed(), 0);
-        assert!(confirmations.answered(&ping));
+        assert!(confirmations.answered(&first));
         assert_eq!(cursor.confirmed(), 1);
-        assert!(confirmations.is_due());
-        let ping = confirmations.ask();
-        assert!(confirmations.answered(&ping));
+        assert!(confirmations.answered(&second));
         assert_eq!(cursor.confirmed(), 2);
         assert!(!confirmations.is_due());
     }
@@ -139,11 +156,33 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_asks_once_and_messages_of_channels_not_followed_never() {
-        let (mut confirmations, name, _) = following("a");
-        assert!(!confirmations.sent(&channel("b"), 1));
+    fn a_client_that_does_not_answer_is_not_asked_on_and_the_next_answer_asks_about_all() {
+        let (mut confirmations, name, cursor) = following("a");
+        let mut pings = Vec::new();
+        for offset in 1..=100 {
+            if confirmations.sent(&name, offset) {
+                pings.push(confirmations.ask());
+            }
+        }
+        assert_eq!(pings.len(), MAX_OUT);
+        assert!(confirmations.answered(&pings[MAX_OUT - 1]), "answers those before it too");
+        assert_eq!(cursor.confirmed(), MAX_OUT as u64);
+        assert!(confirmations.is_due());
+        let ping = confirmations.ask();
+        assert!(confirmations.answered(&ping));
+        assert_eq!(cursor.confirmed(), 100);
+    }
+
+    #[test]
+    fn one_ping_on_its_way_asks_about_all_that_is_sent_until_then() {
+        let (mut confirmations, name, cursor) = following("a");
+        assert!(!confirmations.sent(&channel("b"), 1), "nobody follows it");
         assert!(confirmations.sent(&name, 1));
-        assert!(!confirmations.sent(&name, 2), "the caller knows already");
+        confirmations.arm();
+        assert!(!confirmations.sent(&name, 2));
+        let ping = confirmations.ask();
+        confirmations.answered(&ping);
+        assert_eq!(cursor.confirmed(), 2);
     }
 
     #[test]

@@ -67,6 +67,12 @@ ${appLines}
     return within(10_000, 'bellwire ending', this.exited);
   }
 
+  /** SIGKILL. */
+  async kill() {
+    this.process.kill('SIGKILL');
+    await within(10_000, 'bellwire ending', this.exited);
+  }
+
   async end() {
     await this.stop();
     rmSync(this.folder, { recursive: true });
@@ -105,6 +111,11 @@ ${appLines}
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return text ? JSON.parse(text) : undefined;
+  }
+
+  /** The text of /metrics. */
+  async metrics() {
+    return (await fetch(`${this.url}/metrics`)).text();
   }
 
   /** How many sockets are open. */
