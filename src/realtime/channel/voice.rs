@@ -43,7 +43,10 @@ impl ChannelActor {
         if !frames.is_empty() {
             self.setup.metrics.replays.with_label_values(&["complete"]).inc();
             self.setup.metrics.messages_out.inc_by(frames.len() as u64);
-            let _ = link.send(ToSession::Replay(frames));
+            if link.send(ToSession::Replay(frames)).is_err() {
+                // It would never know what it lacks; cut off, it comes back to where it was.
+                cut_off(link);
+            }
         }
         Some(offset)
     }
