@@ -292,6 +292,7 @@ fn start_sentinel(
         activity: seconds(limits.activity_timeout_seconds),
         pong: seconds(limits.pong_timeout_seconds),
         stall: seconds(limits.stall_seconds),
+        message: seconds(limits.message_timeout_seconds),
         goodbye: 2,
     };
     let recheck = Duration::from_secs(config.auth.recheck_seconds.max(1));

@@ -126,6 +126,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Fragments of one message.
     pub message_fragments: usize,
+    /// From the first byte of a message to its last; a slower one closes with 1008; 0 = off.
+    pub message_timeout_seconds: u64,
     /// Nested arrays and objects of what a client sends.
     pub json_depth: usize,
     /// Messages a second one connection may send, on average; 0 = off.
@@ -162,6 +164,7 @@ impl Default for Limits {
             connections: 0,
             message_bytes: 65_536,
             message_fragments: 128,
+            message_timeout_seconds: 30,
             json_depth: 64,
             messages_per_second: 20,
             message_burst: 256,

@@ -129,6 +129,8 @@ impl Ending {
     /// Pusher's messages are JSON text.
     pub const NO_BINARY: Self =
         Self { code: 1003, reason: "Binary messages are not supported; send JSON text" };
+    /// The client has begun a message and does not end it.
+    pub const UNFINISHED: Self = Self { code: 1008, reason: "Message not finished in time" };
     /// More is waiting for the client than it may leave waiting.
     pub const SLOW: Self = Self { code: 4100, reason: "Client reads too slowly" };
 }

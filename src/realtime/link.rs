@@ -50,12 +50,13 @@ pub struct Link {
     pinged_at: AtomicU32,
     ending_at: AtomicU32,
     unsubscribed_at: AtomicU32,
+    message_at: AtomicU32,
     opened_at: u32,
     authenticated: AtomicBool,
     descriptor: Mutex<Option<RawFd>>,
 }
 
-/// Stands for "not": no ping is out, no end was asked for, it has a subscription.
+/// Stands for "not": no ping is out, no end was asked for, it has a subscription, no message has begun.
 const NEVER: u32 = u32::MAX;
 
 impl Link {
@@ -78,6 +79,7 @@ impl Link {
             pinged_at: AtomicU32::new(NEVER),
             ending_at: AtomicU32::new(NEVER),
             unsubscribed_at: AtomicU32::new(now),
+            message_at: AtomicU32::new(NEVER),
             opened_at: now,
             authenticated: AtomicBool::new(token.is_some()),
             descriptor: Mutex::new(descriptor),
@@ -122,6 +124,16 @@ impl Link {
     pub fn heard(&self, now: u32) {
         self.heard_at.store(now, Relaxed);
         self.pinged_at.store(NEVER, Relaxed);
+    }
+
+    /// The client has begun a message; the first time counts.
+    pub fn message_begun(&self, now: u32) {
+        let _ = self.message_at.compare_exchange(NEVER, now, Relaxed, Relaxed);
+    }
+
+    /// The client has ended its message.
+    pub fn message_ended(&self) {
+        self.message_at.store(NEVER, Relaxed);
     }
 
     /// The client has shown a credential.
@@ -195,6 +207,10 @@ impl Link {
         if rules.unsubscribed > 0 && unsubscribed != NEVER && since(unsubscribed) >= rules.unsubscribed {
             return Verdict::End(super::frame::Ending::UNSUBSCRIBED, "unsubscribed");
         }
+        let begun = self.message_at.load(Relaxed);
+        if rules.message > 0 && begun != NEVER && since(begun) >= rules.message {
+            return Verdict::End(super::frame::Ending::UNFINISHED, "message_timeout");
+        }
         self.silence(now, rules)
     }
 
@@ -229,6 +245,8 @@ pub struct Deadlines {
     pub pong: u32,
     /// Something waiting and nothing taken before the cut.
     pub stall: u32,
+    /// From the first byte of a message to its last; 0 = for ever.
+    pub message: u32,
     /// From asking for an end to the cut.
     pub goodbye: u32,
 }
@@ -251,7 +269,7 @@ mod tests {
     use super::*;
 
     const RULES: Deadlines =
-        Deadlines { auth: 10, unsubscribed: 0, activity: 120, pong: 30, stall: 10, goodbye: 5 };
+        Deadlines { auth: 10, unsubscribed: 0, activity: 120, pong: 30, stall: 10, message: 30, goodbye: 5 };
 
     fn link(token: Option<TokenId>) -> Link {
         Link::new(SocketId::from_bits(1), token, 100, None, 0)
@@ -304,6 +322,17 @@ mod tests {
         assert_eq!(link.verdict(60, &RULES), Verdict::Cut("stalled"));
         link.taken(5, 60);
         assert_eq!(link.verdict(61, &RULES), Verdict::Leave);
+    }
+
+    #[test]
+    fn a_message_that_does_not_end_ends_the_connection_and_one_that_did_does_not() {
+        let link = link(Some(TokenId(1)));
+        link.message_begun(5);
+        link.message_begun(20);
+        assert_eq!(link.verdict(34, &RULES), Verdict::Leave);
+        assert!(matches!(link.verdict(35, &RULES), Verdict::End(ending, _) if ending.code == 1008));
+        link.message_ended();
+        assert_eq!(link.verdict(36, &RULES), Verdict::Leave);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod support;
 
 mod architecture;
 mod auth;
+mod autobahn;
 mod broadcasting;
 mod catalog;
 mod channels;

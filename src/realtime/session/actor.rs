@@ -9,10 +9,12 @@
 use super::client_event;
 use super::confirmations::Confirmations;
 use super::doorkeeper::Principal;
-use super::fragments::{Fault, Fragments};
+use super::fault::Fault;
+use super::fragments::Fragments;
 use super::guard::{FrameWatch, Guard};
 use super::machine::{Limits, Machine};
 use super::mind::{Effect, Mind};
+use super::rate::{Meter, Rate};
 use crate::config::App;
 use crate::domain::{ChannelName, SocketId, UserId};
 use crate::realtime::channel::Member;
@@ -37,6 +39,9 @@ use std::time::{Duration, Instant};
 /// Mailbox slots beside those for frames: pings, ends, refusals.
 const SPARE_SLOTS: usize = 8;
 
+/// How long one who is turned away may take to answer our goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// How a connection begins.
 pub enum Opening {
     /// With an app, and a user if a token came along; it speaks the Pusher protocol.
@@ -56,11 +61,11 @@ pub fn open(
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
     let limits = &hub.limits;
-    let tripped = Rc::new(Cell::new(false));
+    let fault = Rc::new(Cell::new(None));
+    let actor = SessionActor::new(hub, opening, descriptor, fault.clone());
     let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
-    let guarded = Guard::new(payload, watch, tripped.clone());
+    let guarded = Guard::new(payload, watch, fault, actor.link.clone(), hub.table.clock().clone());
     let codec = actix_http::ws::Codec::new().max_size(limits.message_bytes);
-    let actor = SessionActor::new(hub, opening, descriptor, tripped);
     ws::WsResponseBuilder::new(actor, request, guarded).codec(codec).start()
 }
 
@@ -74,7 +79,12 @@ struct SessionActor {
     fragments: Fragments,
     confirmations: Confirmations,
     departure: Departure,
-    tripped: Rc<Cell<bool>>,
+    /// How many more pings and unasked pongs the client may send now: each costs a write, and they are no messages.
+    control_frames: Meter,
+    /// What the guard found wrong.
+    fault: Rc<Cell<Option<Fault>>>,
+    /// The code of our goodbye. Nothing is said after it; the client's own ends the session.
+    said_goodbye: Option<u16>,
 }
 
 struct Accepted {
@@ -85,7 +95,12 @@ struct Accepted {
 }
 
 impl SessionActor {
-    fn new(hub: &Arc<Hub>, opening: Opening, descriptor: Option<RawFd>, tripped: Rc<Cell<bool>>) -> Self {
+    fn new(
+        hub: &Arc<Hub>,
+        opening: Opening,
+        descriptor: Option<RawFd>,
+        fault: Rc<Cell<Option<Fault>>>,
+    ) -> Self {
         let socket = SocketId::from_bits(rand::random());
         let (accepted, refusal, token) = match opening {
             Opening::Accepted(app, principal) => {
@@ -99,9 +114,21 @@ impl SessionActor {
         };
         let now = hub.table.clock().seconds();
         let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
-        let fragments = Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments);
-        let (confirmations, departure) = (Confirmations::default(), Departure::Broken);
-        Self { hub: hub.clone(), link, accepted, refusal, fragments, confirmations, departure, tripped }
+        Self {
+            hub: hub.clone(),
+            link,
+            accepted,
+            refusal,
+            fragments: Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments),
+            confirmations: Confirmations::default(),
+            departure: Departure::Broken,
+            control_frames: Meter::new(Rate::new(
+                hub.limits.control_frames_per_second,
+                hub.limits.control_frame_burst,
+            )),
+            fault,
+            said_goodbye: None,
+        }
     }
 
     fn now(&self) -> u32 {
@@ -126,7 +153,9 @@ impl SessionActor {
 
     fn carry_out_all(&mut self, effects: Vec<Effect>, ctx: &mut ws::WebsocketContext<Self>) {
         for effect in effects {
-            self.carry_out(effect, ctx);
+            if self.said_goodbye.is_none() {
+                self.carry_out(effect, ctx);
+            }
         }
         self.note_subscriptions();
     }
@@ -231,11 +260,19 @@ impl SessionActor {
             return ctx.ping(&self.confirmations.ask());
         }
         self.confirmations.arm();
-        ctx.run_later(pause, |session, ctx| ctx.ping(&session.confirmations.ask()));
+        ctx.run_later(pause, |session, ctx| {
+            if session.said_goodbye.is_none() {
+                ctx.ping(&session.confirmations.ask());
+            }
+        });
     }
 
     fn pong(&mut self, payload: &[u8], ctx: &mut ws::WebsocketContext<Self>) {
-        if self.confirmations.answered(payload) && self.confirmations.is_due() {
+        if !self.confirmations.answered(payload) {
+            if !self.may_control() {
+                self.fault(Fault::ControlFlood, ctx);
+            }
+        } else if self.confirmations.is_due() && self.said_goodbye.is_none() {
             self.ask_soon(ctx);
         }
     }
@@ -261,24 +298,65 @@ impl SessionActor {
         ctx.text(text);
     }
 
+    /// Says goodbye. The session ends when the client has answered, or when the sentinel's patience does.
     fn end(&mut self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
         if (4_000..4_100).contains(&ending.code) {
             self.departure = Departure::Closed;
         }
         self.link.ending(self.now());
-        close(ctx, ws::CloseCode::from(ending.code), ending.reason);
-    }
-
-    fn fault(&mut self, fault: Fault, ctx: &mut ws::WebsocketContext<Self>) {
-        match fault {
-            Fault::OutOfPlace => close(ctx, ws::CloseCode::Protocol, "Fragment out of place"),
-            Fault::TooBig => self.too_big(ctx),
+        if self.said_goodbye.is_none() {
+            self.said_goodbye = Some(ending.code);
+            let description = Some(ending.reason.to_owned());
+            ctx.close(Some(ws::CloseReason { code: ending.code.into(), description }));
         }
     }
 
-    fn too_big(&self, ctx: &mut ws::WebsocketContext<Self>) {
-        self.hub.metrics.refused.with_label_values(&["message_too_big"]).inc();
-        close(ctx, ws::CloseCode::Size, "Message too big");
+    /// Ends a session that was never entered, so that the sentinel does not watch it.
+    fn turn_away(&mut self, ending: Ending, ctx: &mut ws::WebsocketContext<Self>) {
+        self.end(ending, ctx);
+        ctx.run_later(GOODBYE, |_, ctx| ctx.stop());
+    }
+
+    /// Ends the session without waiting for anything.
+    fn fault(&mut self, fault: Fault, ctx: &mut ws::WebsocketContext<Self>) {
+        self.hub.metrics.refused.with_label_values(&[fault.label()]).inc();
+        self.end(fault.ending(), ctx);
+        ctx.stop();
+    }
+
+    /// The client says goodbye, and gets its own back if it is the first.
+    fn goodbye(&mut self, reason: Option<ws::CloseReason>, ctx: &mut ws::WebsocketContext<Self>) {
+        match self.said_goodbye {
+            None => {
+                self.departure = departure(reason.as_ref());
+                ctx.close(reason);
+            }
+            // A client answers with the code that it got: it has read everything that we have ever said.
+            Some(ours) if reason.is_some_and(|theirs| u16::from(theirs.code) == ours) => {
+                self.confirmations.all_arrived();
+            }
+            Some(_) => {}
+        }
+        ctx.stop();
+    }
+
+    fn message(&mut self, message: ws::Message, ctx: &mut ws::WebsocketContext<Self>) {
+        match message {
+            ws::Message::Close(reason) => self.goodbye(reason, ctx),
+            ws::Message::Pong(payload) => self.pong(&payload, ctx),
+            // What crossed our goodbye on the way is not answered any more.
+            _ if self.said_goodbye.is_some() => {}
+            ws::Message::Text(text) => self.text(&text, ctx),
+            ws::Message::Binary(bytes) => self.binary(bytes, ctx),
+            ws::Message::Continuation(item) => self.continuation(item, ctx),
+            ws::Message::Ping(_) if !self.may_control() => self.fault(Fault::ControlFlood, ctx),
+            ws::Message::Ping(payload) => ctx.pong(&payload),
+            ws::Message::Nop => {}
+        }
+    }
+
+    fn may_control(&mut self) -> bool {
+        self.control_frames.admit(Instant::now())
     }
 
     fn continuation(&mut self, item: actix_http::ws::Item, ctx: &mut ws::WebsocketContext<Self>) {
@@ -293,7 +371,7 @@ impl SessionActor {
             Ok(None) => {}
             Ok(Some((true, bytes))) => match ByteString::try_from(bytes.freeze()) {
                 Ok(text) => self.text(&text, ctx),
-                Err(_) => close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8"),
+                Err(_) => self.fault(Fault::NotUtf8, ctx),
             },
             Ok(Some((false, bytes))) => self.binary(bytes.freeze(), ctx),
             Err(fault) => self.fault(fault, ctx),
@@ -309,18 +387,13 @@ fn departure(reason: Option<&ws::CloseReason>) -> Departure {
     }
 }
 
-fn close(ctx: &mut ws::WebsocketContext<SessionActor>, code: ws::CloseCode, reason: &str) {
-    ctx.close(Some(ws::CloseReason { code, description: Some(reason.to_owned()) }));
-    ctx.stop();
-}
-
 impl Actor for SessionActor {
     type Context = ws::WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.hub.limits.queue_messages + SPARE_SLOTS);
         if let Err(ending) = self.enter() {
-            return self.end(ending, ctx);
+            return self.turn_away(ending, ctx);
         }
         self.hub.metrics.connections.inc();
         if let Some(accepted) = &mut self.accepted {
@@ -350,9 +423,14 @@ impl Handler<ToSession> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, message: ToSession, ctx: &mut Self::Context) {
+        if let ToSession::Frame(frame) = &message {
+            self.link.taken(frame.text.len(), self.now());
+        }
+        if self.said_goodbye.is_some() {
+            return;
+        }
         match message {
             ToSession::Frame(frame) => {
-                self.link.taken(frame.text.len(), self.now());
                 if let Some(published) = frame.published {
                     self.hub.metrics.publish_to_write.observe(published.elapsed().as_secs_f64());
                 }
@@ -376,29 +454,22 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for SessionActor {
     fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Self::Context) {
         self.link.heard(self.now());
         match message {
-            Ok(ws::Message::Text(text)) => self.text(&text, ctx),
-            Ok(ws::Message::Binary(bytes)) => self.binary(bytes, ctx),
-            Ok(ws::Message::Continuation(item)) => self.continuation(item, ctx),
-            Ok(ws::Message::Ping(bytes)) => ctx.pong(&bytes),
-            Ok(ws::Message::Pong(bytes)) => self.pong(&bytes, ctx),
-            Ok(ws::Message::Nop) => {}
-            Ok(ws::Message::Close(reason)) => {
-                self.departure = departure(reason.as_ref());
-                ctx.close(reason);
-                ctx.stop();
-            }
-            Err(ws::ProtocolError::Overflow) => self.too_big(ctx),
-            Err(_) if self.tripped.get() => self.too_big(ctx),
-            // The library reports text that is not UTF-8 as an IO error of no kind; a real one has no reader
-            // left, and reserved bits, its third, have a kind.
-            Err(ws::ProtocolError::Io(error)) if error.kind() == std::io::ErrorKind::Other => {
-                close(ctx, ws::CloseCode::Invalid, "Text that is not UTF-8");
-            }
-            Err(_) => close(ctx, ws::CloseCode::Protocol, "Not a valid WebSocket frame"),
+            Ok(message) => self.message(message, ctx),
+            Err(error) => self.fault(self.fault.get().unwrap_or_else(|| fault_of(&error)), ctx),
         }
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+/// What the library found wrong. It reports text that is not UTF-8 as an IO error of the kind "other"; the guard
+/// passes no real ones on.
+fn fault_of(error: &ws::ProtocolError) -> Fault {
+    match error {
+        ws::ProtocolError::Overflow => Fault::TooBig,
+        ws::ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::Other => Fault::NotUtf8,
+        _ => Fault::NoFrame,
     }
 }

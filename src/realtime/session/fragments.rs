@@ -1,15 +1,7 @@
 //! `Fragments`: joins a fragmented message (RFC 6455 §5.4) up to a limit and not beyond. Pure.
 
+use super::fault::Fault;
 use bytes::BytesMut;
-
-/// What can be wrong with fragments; each has the close code that RFC 6455 §7.4.1 gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// A new message inside a fragmented one, or a continuation of nothing.
-    OutOfPlace,
-    /// More bytes or fragments than a message may have.
-    TooBig,
-}
 
 /// A message in the making.
 #[derive(Debug)]

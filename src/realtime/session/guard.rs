@@ -1,13 +1,20 @@
-//! `Guard`: reads the WebSocket frame headers (RFC 6455 §5.2) of a byte stream as they pass, and ends it at
-//! the first that declares more than a message may have. Without it a frame is buffered whole before its
-//! length is compared with any limit: a few bytes of header could make us hold 400 MiB.
+//! `Guard`: reads the WebSocket frames (RFC 6455 §5.2) of a byte stream as they pass, and ends it at the first
+//! that declares more than a message may have, or that brings a byte which no text can have there. Without it a
+//! frame is buffered whole before its length is compared with any limit: a few bytes of header could make us
+//! hold 400 MiB.
 
+use super::fault::Fault;
+use super::utf8::Utf8;
+use crate::realtime::link::{CoarseClock, Link};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+
+const TEXT: u8 = 1;
 
 /// Follows the frames of one connection. Pure: bytes in, verdict out.
 #[derive(Debug)]
@@ -20,6 +27,15 @@ pub struct FrameWatch {
     skip: u64,
     header: [u8; 14],
     filled: usize,
+    /// What the mask of the present frame's next payload byte is, and those after it.
+    mask: [u8; 4],
+    /// The present frame is a control frame.
+    control: bool,
+    /// The check of the present message, if it is text that comes in pieces: what comes whole is checked when
+    /// it is read.
+    text: Option<Utf8>,
+    /// Messages, and control frames between them, that have ended.
+    ended: u64,
 }
 
 impl FrameWatch {
@@ -33,16 +49,31 @@ impl FrameWatch {
             skip: 0,
             header: [0; 14],
             filled: 0,
+            mask: [0; 4],
+            control: false,
+            text: None,
+            ended: 0,
         }
     }
 
-    /// Follows these bytes; false as soon as a message is too big.
-    pub fn follow(&mut self, mut bytes: &[u8]) -> bool {
+    /// Whether a frame or a message has begun and not ended.
+    pub const fn is_open(&self) -> bool {
+        self.filled > 0 || self.skip > 0 || self.fragments > 0
+    }
+
+    /// How many messages, and control frames between them, have ended.
+    pub const fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Follows these bytes up to the first fault.
+    pub fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let step = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-                bytes = bytes.get(step..).unwrap_or_default();
-                self.skip -= step as u64;
+                let (payload, rest) = bytes.split_at(step);
+                bytes = rest;
+                self.payload(payload)?;
                 continue;
             }
             let Some((&byte, rest)) = bytes.split_first() else { break };
@@ -51,11 +82,11 @@ impl FrameWatch {
                 *slot = byte;
             }
             self.filled += 1;
-            if self.filled >= 2 && self.filled == self.header_length() && !self.frame_begins() {
-                return false;
+            if self.filled >= 2 && self.filled == self.header_length() {
+                self.frame_begins(bytes.len())?;
             }
         }
-        true
+        Ok(())
     }
 
     fn header_length(&self) -> usize {
@@ -76,40 +107,103 @@ impl FrameWatch {
         }
     }
 
-    /// A header is complete: counts its frame to its message. False if that is too big now.
-    fn frame_begins(&mut self) -> bool {
-        let (length, last, opcode) =
-            (self.payload_length(), self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
-        (self.filled, self.skip) = (0, length);
-        if opcode >= 8 {
-            // A control frame may stand between fragments; the codec refuses one over 125 bytes.
-            return length <= 125;
+    const fn is_last(&self) -> bool {
+        self.header[0] & 0x80 != 0
+    }
+
+    /// A header is complete, and so many bytes behind it are there: counts its frame to its message.
+    fn frame_begins(&mut self, there: usize) -> Result<(), Fault> {
+        let (length, opcode) = (self.payload_length(), self.header[0] & 0x0f);
+        let mask = self
+            .header
+            .get(self.filled.saturating_sub(4)..self.filled)
+            .filter(|_| self.header[1] & 0x80 != 0);
+        self.mask = mask.and_then(|mask| mask.try_into().ok()).unwrap_or_default();
+        (self.filled, self.skip, self.control) = (0, length, opcode >= 8);
+        if self.control {
+            // It may stand between fragments.
+            if length > 125 {
+                return Err(Fault::NoFrame);
+            }
+        } else {
+            if opcode != 0 {
+                (self.message_bytes, self.fragments) = (0, 0);
+                let whole = self.is_last() && length <= there as u64;
+                self.text = (opcode == TEXT && !whole).then(Utf8::default);
+            }
+            self.message_bytes = self.message_bytes.saturating_add(length);
+            self.fragments += 1;
+            if self.message_bytes > self.max_bytes || self.fragments > self.max_fragments {
+                return Err(Fault::TooBig);
+            }
         }
-        if opcode != 0 {
+        if length == 0 { self.frame_ends() } else { Ok(()) }
+    }
+
+    fn payload(&mut self, masked: &[u8]) -> Result<(), Fault> {
+        self.skip -= masked.len() as u64;
+        if !self.control
+            && let Some(text) = &mut self.text
+        {
+            let mut plain = [0; 512];
+            for piece in masked.chunks(plain.len()) {
+                let mask = self.mask.iter().cycle();
+                plain.iter_mut().zip(piece).zip(mask).for_each(|((slot, byte), mask)| *slot = byte ^ mask);
+                if !text.more(plain.get(..piece.len()).unwrap_or_default()) {
+                    return Err(Fault::NotUtf8);
+                }
+                self.mask.rotate_left(piece.len() % 4);
+            }
+        }
+        if self.skip == 0 { self.frame_ends() } else { Ok(()) }
+    }
+
+    fn frame_ends(&mut self) -> Result<(), Fault> {
+        if self.control {
+            // One inside a message does not bring that any nearer to its end.
+            self.ended += u64::from(self.fragments == 0);
+        } else if self.is_last() {
             (self.message_bytes, self.fragments) = (0, 0);
+            self.ended += 1;
+            if self.text.take().is_some_and(|text| !text.is_whole()) {
+                return Err(Fault::NotUtf8);
+            }
         }
-        self.message_bytes = self.message_bytes.saturating_add(length);
-        self.fragments += 1;
-        let fits = self.message_bytes <= self.max_bytes && self.fragments <= self.max_fragments;
-        if last {
-            (self.message_bytes, self.fragments) = (0, 0);
-        }
-        fits
+        Ok(())
     }
 }
 
-/// The stream of a connection's bytes, ended at the first message that is too big; `tripped` tells the
-/// session why.
+/// The stream of a connection's bytes, ended at the first fault; `fault` tells the session which.
 pub struct Guard<S> {
     inner: S,
     watch: FrameWatch,
-    tripped: Rc<Cell<bool>>,
+    fault: Rc<Cell<Option<Fault>>>,
+    link: Arc<Link>,
+    clock: Arc<CoarseClock>,
 }
 
 impl<S> Guard<S> {
-    /// Guards `inner`.
-    pub fn new(inner: S, watch: FrameWatch, tripped: Rc<Cell<bool>>) -> Self {
-        Self { inner, watch, tripped }
+    /// Guards `inner`, whose session is seen from outside through this link.
+    pub fn new(
+        inner: S,
+        watch: FrameWatch,
+        fault: Rc<Cell<Option<Fault>>>,
+        link: Arc<Link>,
+        clock: Arc<CoarseClock>,
+    ) -> Self {
+        Self { inner, watch, fault, link, clock }
+    }
+
+    fn follow(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let before = self.watch.ended();
+        let verdict = self.watch.follow(bytes);
+        if self.watch.ended() != before || !self.watch.is_open() {
+            self.link.message_ended();
+        }
+        if self.watch.is_open() {
+            self.link.message_begun(self.clock.seconds());
+        }
+        verdict
     }
 }
 
@@ -121,14 +215,18 @@ where
     type Item = Result<Bytes, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = Pin::new(&mut self.inner).poll_next(cx);
-        match &next {
-            Poll::Ready(Some(Ok(bytes))) if !self.watch.follow(bytes) => {
-                self.tripped.set(true);
-                let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "message too big");
-                Poll::Ready(Some(Err(error.into())))
-            }
-            _ => next,
+        match Pin::new(&mut self.inner).poll_next(cx) {
+            Poll::Ready(Some(Ok(bytes))) => match self.follow(&bytes) {
+                Ok(()) => Poll::Ready(Some(Ok(bytes))),
+                Err(fault) => {
+                    self.fault.set(Some(fault));
+                    let error = std::io::Error::new(std::io::ErrorKind::InvalidData, fault.ending().reason);
+                    Poll::Ready(Some(Err(error.into())))
+                }
+            },
+            // A connection that broke off has ended: nobody is there to be told of an error.
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -151,6 +249,19 @@ mod tests {
         bytes
     }
 
+    fn follows(watch: &mut FrameWatch, bytes: &[u8]) -> bool {
+        watch.follow(bytes).is_ok()
+    }
+
+    /// A frame with this payload, masked.
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 200];
+        let mut bytes = vec![first, 0x80 | u8::try_from(payload.len()).unwrap()];
+        bytes.extend(mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
     fn with_payload(opcode: u8, last: bool, length: usize) -> Vec<u8> {
         let mut bytes = header(opcode, last, length as u64);
         bytes.extend(std::iter::repeat_n(7, length));
@@ -165,7 +276,7 @@ mod tests {
             (vec![0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], 65_536),
         ] {
             let mut watch = FrameWatch::new(usize::MAX, 1);
-            assert!(watch.follow(&header));
+            assert!(follows(&mut watch, &header));
             assert_eq!(watch.skip, expected);
         }
     }
@@ -173,31 +284,62 @@ mod tests {
     #[test]
     fn a_declared_400_mib_is_refused_at_its_header() {
         let mut watch = FrameWatch::new(65_536, 128);
-        assert!(!watch.follow(&header(1, true, 400 << 20)));
+        assert!(!follows(&mut watch, &header(1, true, 400 << 20)));
     }
 
     #[test]
     fn fragments_count_together_and_a_new_message_starts_anew() {
         let mut watch = FrameWatch::new(10, 128);
-        assert!(watch.follow(&with_payload(1, false, 6)));
-        assert!(watch.follow(&with_payload(9, true, 100)));
-        assert!(watch.follow(&with_payload(0, true, 4)));
-        assert!(watch.follow(&with_payload(1, false, 6)));
-        assert!(!watch.follow(&with_payload(0, true, 5)));
+        assert!(follows(&mut watch, &with_payload(1, false, 6)));
+        assert!(follows(&mut watch, &with_payload(9, true, 100)));
+        assert!(follows(&mut watch, &with_payload(0, true, 4)));
+        assert!(follows(&mut watch, &with_payload(1, false, 6)));
+        assert!(!follows(&mut watch, &with_payload(0, true, 5)));
     }
 
     #[test]
     fn empty_fragments_are_counted_too() {
         let mut watch = FrameWatch::new(10, 3);
-        assert!(watch.follow(&with_payload(1, false, 0)));
-        assert!(watch.follow(&with_payload(0, false, 0)));
-        assert!(watch.follow(&with_payload(0, false, 0)));
-        assert!(!watch.follow(&with_payload(0, false, 0)));
+        assert!(follows(&mut watch, &with_payload(1, false, 0)));
+        assert!(follows(&mut watch, &with_payload(0, false, 0)));
+        assert!(follows(&mut watch, &with_payload(0, false, 0)));
+        assert!(!follows(&mut watch, &with_payload(0, false, 0)));
     }
 
     #[test]
     fn a_big_control_frame_is_refused() {
-        assert!(!FrameWatch::new(65_536, 128).follow(&header(9, true, 126)));
+        assert_eq!(FrameWatch::new(65_536, 128).follow(&header(9, true, 126)), Err(Fault::NoFrame));
+    }
+
+    #[test]
+    fn a_byte_that_no_text_can_have_is_found_before_its_frame_or_message_is_whole() {
+        let frame = masked(0x81, &["κόσμε ".as_bytes(), b"\xf4\x90 and more"].concat());
+        let good = 6 + "κόσμε ".len() + 1;
+        let mut watch = FrameWatch::new(100, 100);
+        assert_eq!(watch.follow(&frame[..good]), Ok(()));
+        assert_eq!(watch.follow(&frame[good..=good]), Err(Fault::NotUtf8));
+        let mut watch = FrameWatch::new(100, 100);
+        assert_eq!(watch.follow(&masked(0x01, b"a\xce")), Ok(()));
+        assert_eq!(watch.follow(&masked(0x89, b"\xff")), Ok(()), "a ping is no text");
+        assert_eq!(watch.follow(&masked(0x00, b"\xba\xce")), Ok(()));
+        assert_eq!(watch.follow(&masked(0x80, b"")), Err(Fault::NotUtf8), "it ends within a character");
+        let mut watch = FrameWatch::new(100, 100);
+        assert_eq!(watch.follow(&masked(0x02, b"\xff")), Ok(()), "binary is anything");
+    }
+
+    #[test]
+    fn a_message_is_open_from_its_first_byte_to_its_last_whatever_pings_come_between() {
+        let mut watch = FrameWatch::new(100, 100);
+        assert!(!watch.is_open());
+        watch.follow(&[0x81]).unwrap();
+        assert!(watch.is_open());
+        watch.follow(&[0x80, 0, 0, 0, 0]).unwrap();
+        assert_eq!((watch.is_open(), watch.ended()), (false, 1));
+        watch.follow(&masked(0x01, b"a")).unwrap();
+        watch.follow(&masked(0x89, b"")).unwrap();
+        assert_eq!((watch.is_open(), watch.ended()), (true, 1));
+        watch.follow(&masked(0x80, b"")).unwrap();
+        assert_eq!((watch.is_open(), watch.ended()), (false, 2));
     }
 
     proptest! {
@@ -208,12 +350,12 @@ mod tests {
             cuts in proptest::collection::vec(1_usize..40, 1..50),
         ) {
             let stream: Vec<u8> = lengths.iter().flat_map(|n| with_payload(1, true, *n)).collect();
-            let whole = FrameWatch::new(150, 128).follow(&stream);
+            let whole = follows(&mut FrameWatch::new(150, 128), &stream);
             let mut watch = FrameWatch::new(150, 128);
             let (mut rest, mut cut, mut fits) = (&stream[..], cuts.iter().cycle(), true);
             while !rest.is_empty() && fits {
                 let (chunk, tail) = rest.split_at((*cut.next().unwrap()).min(rest.len()));
-                fits = watch.follow(chunk);
+                fits = follows(&mut watch, chunk);
                 rest = tail;
             }
             prop_assert_eq!(whole, fits);

@@ -6,11 +6,13 @@ mod admission;
 pub mod client_event;
 pub mod confirmations;
 pub mod doorkeeper;
+pub mod fault;
 pub mod fragments;
 pub mod guard;
 pub mod machine;
 pub mod mind;
 pub mod rate;
+pub mod utf8;
 
 pub use actor::{Opening, open};
 pub use doorkeeper::{Doorkeeper, Principal};

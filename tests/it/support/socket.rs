@@ -121,6 +121,8 @@ impl Socket {
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.next_message().await {
+                // The answer is written with whatever is done next; the server may have gone already.
+                let _ = self.stream.flush().await;
                 return frame.map_or(1005, |f| f.code.into());
             }
         }
