@@ -5,6 +5,7 @@ use crate::auth::{Tokens, channel_policy, channel_signature, user_signature};
 use crate::catalog::Observer;
 use crate::config::{self, Config};
 use crate::domain::{ChannelName, Clock, Code, Error, Probe, Result, SocketId};
+use crate::http::first_request::FirstRequest;
 use crate::http::routes::health::Started;
 use crate::http::routes::socket::Descriptor;
 use crate::http::{self, State};
@@ -92,6 +93,7 @@ impl App {
             apps,
             limits: config.limits.clone(),
             channels: config.channels.clone(),
+            compression: config.server.compression,
             capacity: capacity(&config),
             table,
             users,
@@ -171,6 +173,8 @@ fn bind(state: State, hub: Arc<Hub>, routes: fn(&mut web::ServiceConfig)) -> Res
     let config = state.config.clone();
     let (address, workers) = (config.server.bind.clone(), workers(&config));
     let started = Started(Instant::now());
+    let (metrics, handshake) =
+        (state.metrics.clone(), Duration::from_secs(config.server.handshake_timeout_seconds));
     let server = HttpServer::new(move || {
         WebApp::new()
             .app_data(web::Data::new(state.clone()))
@@ -182,11 +186,13 @@ fn bind(state: State, hub: Arc<Hub>, routes: fn(&mut web::ServiceConfig)) -> Res
     })
     .workers(workers)
     .backlog(4_096)
+    .client_request_timeout(handshake)
     .client_disconnect_timeout(LINGER)
     .h1_allow_half_closed(false)
     .disable_signals()
     .shutdown_timeout((config.server.shutdown_timeout_seconds / 3).max(1))
-    .on_connect(|io, data| {
+    .on_connect(move |io, data| {
+        data.insert(FirstRequest::new(metrics.clone(), handshake));
         if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
             prepare(stream);
             data.insert(Descriptor(stream.as_raw_fd()));

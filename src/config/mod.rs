@@ -52,8 +52,11 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Largest body of a REST request.
     pub max_body_bytes: usize,
-    /// A connection that has not sent a whole request head for so long is closed.
+    /// A connection that has not sent a whole request head for so long is closed; 0 = off.
     pub handshake_timeout_seconds: u64,
+    /// Whether WebSocket messages may be compressed (permessage-deflate), when a client offers it: less traffic
+    /// for more CPU.
+    pub compression: bool,
     /// The process ends, loudly, when a core actor has not answered for so long; 0 = never.
     pub watchdog_seconds: u64,
 }
@@ -67,6 +70,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             max_body_bytes: 1_048_576,
             handshake_timeout_seconds: 5,
+            compression: false,
             watchdog_seconds: 5,
         }
     }

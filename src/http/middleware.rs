@@ -2,6 +2,7 @@
 //! of a failed answer is logged.
 
 use super::State;
+use super::first_request::FirstRequest;
 use crate::domain::{Code, Error};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -25,6 +26,9 @@ pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if let Some(connection) = request.conn_data::<FirstRequest>() {
+        connection.made();
+    }
     let started = Instant::now();
     let id = request_id(&request);
     request.extensions_mut().insert(RequestId(id.clone()));

@@ -6,6 +6,7 @@
 pub mod client_address;
 pub mod cors;
 pub mod extract;
+pub mod first_request;
 pub mod idempotent;
 pub mod middleware;
 pub mod origin;

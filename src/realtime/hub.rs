@@ -27,6 +27,8 @@ pub struct Hub {
     pub limits: Limits,
     /// What channels remember.
     pub channels: Channels,
+    /// Whether sessions may be compressed.
+    pub compression: bool,
     /// Sessions that may be open at once in this process.
     pub capacity: usize,
     /// The open sessions.

@@ -17,6 +17,7 @@ mod broadcasting;
 mod catalog;
 mod channels;
 mod cli;
+mod control;
 mod cors;
 mod demo;
 mod echo;

@@ -145,34 +145,6 @@ async fn a_client_that_ignores_its_goodbye_keeps_no_connection() {
     hub.stop().await;
 }
 
-#[actix_rt::test]
-async fn a_handshake_that_drips_is_ended_in_seconds_and_others_connect_meanwhile() {
-    let hub = TestHub::start().await;
-    let mut slow = tokio::net::TcpStream::connect(hub.address).await.unwrap();
-    let dripping = actix_rt::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let (mut reader, mut writer) = slow.split();
-        let drip = async {
-            for byte in b"GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: x\r\nX: ".iter().chain(&[b'x'; 500]) {
-                if writer.write_all(&[*byte]).await.is_err() {
-                    break;
-                }
-                actix_rt::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let mut answer = Vec::new();
-        tokio::select! {
-            () = drip => {}
-            _ = reader.read_to_end(&mut answer) => {}
-        }
-        answer
-    });
-    hub.connect().await;
-    let answer = tokio::time::timeout(PATIENCE, dripping).await.unwrap().unwrap();
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
-    hub.stop().await;
-}
-
 /// Sends `head` and then `chunk` again and again until the other side ends the connection, which it must do
 /// before it has been sent so many bytes (it reads on, and forgets, for the moment that a goodbye lingers).
 async fn send_until_cut(stream: &mut tokio::net::TcpStream, head: &[u8], chunk: &[u8], most: usize) {

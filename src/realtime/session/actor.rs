@@ -8,7 +8,9 @@
 
 use super::client_event;
 use super::confirmations::Confirmations;
+use super::deflate::{Deflater, Inflater};
 use super::doorkeeper::Principal;
+use super::extension::Agreement;
 use super::fault::Fault;
 use super::fragments::Fragments;
 use super::guard::{FrameWatch, Guard};
@@ -26,10 +28,12 @@ use crate::realtime::protocol::pusher;
 use crate::realtime::registry::{ChannelKey, Join};
 use crate::realtime::session_table::{Capacity, NoEntry};
 use actix::prelude::*;
+use actix_web::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use bytes::Bytes;
 use bytestring::ByteString;
+use futures_util::TryStreamExt;
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -62,11 +66,29 @@ pub fn open(
 ) -> actix_web::Result<HttpResponse> {
     let limits = &hub.limits;
     let fault = Rc::new(Cell::new(None));
+    let agreement = if hub.compression { agreement(request) } else { None };
+    let inflater = agreement.map(|_| Box::new(Inflater::new(limits.message_bytes)));
     let actor = SessionActor::new(hub, opening, descriptor, fault.clone());
     let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
-    let guarded = Guard::new(payload, watch, fault, actor.link.clone(), hub.table.clock().clone());
+    let clock = hub.table.clock().clone();
+    let guarded = Guard::new(payload, watch, inflater, fault, actor.link.clone(), clock);
     let codec = actix_http::ws::Codec::new().max_size(limits.message_bytes);
-    ws::WsResponseBuilder::new(actor, request, guarded).codec(codec).start()
+    let mut response = ws::handshake(request)?;
+    let frames = ws::WebsocketContext::with_codec(actor, guarded, codec);
+    Ok(match agreement {
+        None => response.streaming(frames),
+        Some(agreement) => {
+            let deflater = Deflater::new(agreement.window_bits);
+            response.insert_header((SEC_WEBSOCKET_EXTENSIONS, agreement.header()));
+            response.streaming(frames.map_ok(move |frames| deflater.take(&frames)))
+        }
+    })
+}
+
+/// What the client offers of permessage-deflate, as far as we can meet it.
+fn agreement(request: &HttpRequest) -> Option<Agreement> {
+    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
+    offers.filter_map(|offer| offer.to_str().ok()).find_map(Agreement::reach)
 }
 
 /// One client's connection.

@@ -3,7 +3,9 @@
 //! frame is buffered whole before its length is compared with any limit: a few bytes of header could make us
 //! hold 400 MiB.
 
+use super::deflate::Inflater;
 use super::fault::Fault;
+use super::header::{Header, HeaderReader};
 use super::utf8::Utf8;
 use crate::realtime::link::{CoarseClock, Link};
 use bytes::Bytes;
@@ -23,14 +25,11 @@ pub struct FrameWatch {
     max_fragments: u32,
     message_bytes: u64,
     fragments: u32,
+    reader: HeaderReader,
+    /// The present frame; its mask is turned to its next payload byte.
+    frame: Header,
     /// Payload bytes of the present frame that are still to come.
-    skip: u64,
-    header: [u8; 14],
-    filled: usize,
-    /// What the mask of the present frame's next payload byte is, and those after it.
-    mask: [u8; 4],
-    /// The present frame is a control frame.
-    control: bool,
+    left: u64,
     /// The check of the present message, if it is text that comes in pieces: what comes whole is checked when
     /// it is read.
     text: Option<Utf8>,
@@ -46,11 +45,9 @@ impl FrameWatch {
             max_fragments: u32::try_from(max_fragments).unwrap_or(u32::MAX),
             message_bytes: 0,
             fragments: 0,
-            skip: 0,
-            header: [0; 14],
-            filled: 0,
-            mask: [0; 4],
-            control: false,
+            reader: HeaderReader::default(),
+            frame: Header::default(),
+            left: 0,
             text: None,
             ended: 0,
         }
@@ -58,7 +55,7 @@ impl FrameWatch {
 
     /// Whether a frame or a message has begun and not ended.
     pub const fn is_open(&self) -> bool {
-        self.filled > 0 || self.skip > 0 || self.fragments > 0
+        self.reader.is_open() || self.left > 0 || self.fragments > 0
     }
 
     /// How many messages, and control frames between them, have ended.
@@ -69,100 +66,65 @@ impl FrameWatch {
     /// Follows these bytes up to the first fault.
     pub fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
-            if self.skip > 0 {
-                let step = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+            if self.left > 0 {
+                let step = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
                 let (payload, rest) = bytes.split_at(step);
                 bytes = rest;
                 self.payload(payload)?;
-                continue;
-            }
-            let Some((&byte, rest)) = bytes.split_first() else { break };
-            bytes = rest;
-            if let Some(slot) = self.header.get_mut(self.filled) {
-                *slot = byte;
-            }
-            self.filled += 1;
-            if self.filled >= 2 && self.filled == self.header_length() {
-                self.frame_begins(bytes.len())?;
+            } else if let Some(frame) = self.reader.read(&mut bytes) {
+                self.frame_begins(frame, bytes.len())?;
             }
         }
         Ok(())
     }
 
-    fn header_length(&self) -> usize {
-        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
-        mask + match self.header[1] & 0x7f {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        }
-    }
-
-    fn payload_length(&self) -> u64 {
-        let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
-        match self.header[1] & 0x7f {
-            126 => big_endian(&self.header[2..4]),
-            127 => big_endian(&self.header[2..10]),
-            short => u64::from(short),
-        }
-    }
-
-    const fn is_last(&self) -> bool {
-        self.header[0] & 0x80 != 0
-    }
-
     /// A header is complete, and so many bytes behind it are there: counts its frame to its message.
-    fn frame_begins(&mut self, there: usize) -> Result<(), Fault> {
-        let (length, opcode) = (self.payload_length(), self.header[0] & 0x0f);
-        let mask = self
-            .header
-            .get(self.filled.saturating_sub(4)..self.filled)
-            .filter(|_| self.header[1] & 0x80 != 0);
-        self.mask = mask.and_then(|mask| mask.try_into().ok()).unwrap_or_default();
-        (self.filled, self.skip, self.control) = (0, length, opcode >= 8);
-        if self.control {
+    fn frame_begins(&mut self, frame: Header, there: usize) -> Result<(), Fault> {
+        (self.frame, self.left) = (frame, frame.length);
+        if frame.is_control() {
             // It may stand between fragments.
-            if length > 125 {
+            if frame.length > 125 {
                 return Err(Fault::NoFrame);
             }
         } else {
-            if opcode != 0 {
+            if frame.opcode != 0 {
                 (self.message_bytes, self.fragments) = (0, 0);
-                let whole = self.is_last() && length <= there as u64;
-                self.text = (opcode == TEXT && !whole).then(Utf8::default);
+                let whole = frame.last && frame.length <= there as u64;
+                // With a bit set it is compressed, or wrong.
+                self.text = (frame.opcode == TEXT && frame.reserved == 0 && !whole).then(Utf8::default);
             }
-            self.message_bytes = self.message_bytes.saturating_add(length);
+            self.message_bytes = self.message_bytes.saturating_add(frame.length);
             self.fragments += 1;
             if self.message_bytes > self.max_bytes || self.fragments > self.max_fragments {
                 return Err(Fault::TooBig);
             }
         }
-        if length == 0 { self.frame_ends() } else { Ok(()) }
+        if self.left == 0 { self.frame_ends() } else { Ok(()) }
     }
 
     fn payload(&mut self, masked: &[u8]) -> Result<(), Fault> {
-        self.skip -= masked.len() as u64;
-        if !self.control
+        self.left -= masked.len() as u64;
+        if !self.frame.is_control()
             && let Some(text) = &mut self.text
         {
             let mut plain = [0; 512];
             for piece in masked.chunks(plain.len()) {
-                let mask = self.mask.iter().cycle();
+                let mask = self.frame.mask.iter().cycle();
                 plain.iter_mut().zip(piece).zip(mask).for_each(|((slot, byte), mask)| *slot = byte ^ mask);
                 if !text.more(plain.get(..piece.len()).unwrap_or_default()) {
                     return Err(Fault::NotUtf8);
                 }
-                self.mask.rotate_left(piece.len() % 4);
+                self.frame.mask.rotate_left(piece.len() % 4);
             }
         }
-        if self.skip == 0 { self.frame_ends() } else { Ok(()) }
+        if self.left == 0 { self.frame_ends() } else { Ok(()) }
     }
 
     fn frame_ends(&mut self) -> Result<(), Fault> {
-        if self.control {
+        if self.frame.is_control() {
             // One inside a message does not bring that any nearer to its end.
             self.ended += u64::from(self.fragments == 0);
-        } else if self.is_last() {
+        } else if self.frame.last {
             (self.message_bytes, self.fragments) = (0, 0);
             self.ended += 1;
             if self.text.take().is_some_and(|text| !text.is_whole()) {
@@ -177,6 +139,8 @@ impl FrameWatch {
 pub struct Guard<S> {
     inner: S,
     watch: FrameWatch,
+    /// When messages may be compressed.
+    inflater: Option<Box<Inflater>>,
     fault: Rc<Cell<Option<Fault>>>,
     link: Arc<Link>,
     clock: Arc<CoarseClock>,
@@ -187,23 +151,27 @@ impl<S> Guard<S> {
     pub fn new(
         inner: S,
         watch: FrameWatch,
+        inflater: Option<Box<Inflater>>,
         fault: Rc<Cell<Option<Fault>>>,
         link: Arc<Link>,
         clock: Arc<CoarseClock>,
     ) -> Self {
-        Self { inner, watch, fault, link, clock }
+        Self { inner, watch, inflater, fault, link, clock }
     }
 
-    fn follow(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn pass(&mut self, bytes: Bytes) -> Result<Bytes, Fault> {
         let before = self.watch.ended();
-        let verdict = self.watch.follow(bytes);
-        if self.watch.ended() != before || !self.watch.is_open() {
+        self.watch.follow(&bytes)?;
+        if self.watch.ended() != before {
             self.link.message_ended();
         }
         if self.watch.is_open() {
             self.link.message_begun(self.clock.seconds());
         }
-        verdict
+        match &mut self.inflater {
+            Some(inflater) => inflater.take(&bytes),
+            None => Ok(bytes),
+        }
     }
 }
 
@@ -216,14 +184,10 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match Pin::new(&mut self.inner).poll_next(cx) {
-            Poll::Ready(Some(Ok(bytes))) => match self.follow(&bytes) {
-                Ok(()) => Poll::Ready(Some(Ok(bytes))),
-                Err(fault) => {
-                    self.fault.set(Some(fault));
-                    let error = std::io::Error::new(std::io::ErrorKind::InvalidData, fault.ending().reason);
-                    Poll::Ready(Some(Err(error.into())))
-                }
-            },
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(self.pass(bytes).map_err(|fault| {
+                self.fault.set(Some(fault));
+                std::io::Error::new(std::io::ErrorKind::InvalidData, fault.ending().reason).into()
+            }))),
             // A connection that broke off has ended: nobody is there to be told of an error.
             Poll::Ready(Some(Err(_)) | None) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
@@ -266,19 +230,6 @@ mod tests {
         let mut bytes = header(opcode, last, length as u64);
         bytes.extend(std::iter::repeat_n(7, length));
         bytes
-    }
-
-    #[test]
-    fn lengths_of_all_three_sizes_are_read() {
-        for (header, expected) in [
-            (vec![0x81, 0x85, 0, 0, 0, 0], 5),
-            (vec![0x81, 0xfe, 1, 2, 0, 0, 0, 0], 258),
-            (vec![0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], 65_536),
-        ] {
-            let mut watch = FrameWatch::new(usize::MAX, 1);
-            assert!(follows(&mut watch, &header));
-            assert_eq!(watch.skip, expected);
-        }
     }
 
     #[test]

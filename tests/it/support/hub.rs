@@ -60,7 +60,8 @@ impl TestHub {
         let mut config = Config::default();
         "127.0.0.1:0".clone_into(&mut config.server.bind);
         config.server.workers = 2;
-        config.server.shutdown_timeout_seconds = 6;
+        // A third of it is what clients that answer no goodbye may cost a test.
+        config.server.shutdown_timeout_seconds = 2;
         db.url().clone_into(&mut config.database.url);
         config.limits.connections_per_ip_per_minute = 0;
         config.webhooks.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
@@ -154,12 +155,14 @@ impl TestHub {
 
     /// Waits until `/metrics` has this line.
     pub(crate) async fn wait_for_metric(&self, line: &str) {
-        let look = async || {
-            let mut response = awc::Client::default().get(self.url("/metrics")).send().await.unwrap();
-            let text = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
-            text.lines().any(|l| l == line)
-        };
+        let look = async || self.metrics().await.lines().any(|l| l == line);
         super::until(&format!("/metrics has {line}"), look).await;
+    }
+
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        let mut response = awc::Client::default().get(self.url("/metrics")).send().await.unwrap();
+        String::from_utf8(response.body().await.unwrap().to_vec()).unwrap()
     }
 
     /// Posts a signed body to the events of the app.
