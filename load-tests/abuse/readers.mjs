@@ -5,8 +5,8 @@ import { Crowd } from './crowd.mjs';
 import { Server } from './server.mjs';
 import { Socket } from './socket.mjs';
 
-/** A busy feed: 100 messages of 10 kB a second. */
-const FEED = { rate: 100, data: 'x'.repeat(10_000) };
+/** A busy feed: 25 messages of 10 kB a second. */
+const FEED = { rate: 25, data: 'x'.repeat(10_000) };
 /** A ratio of times shorter than this is noise on two shared cores. */
 export const NOISE_MS = 5;
 /** `limits.queue_bytes`, and what a connection's own buffers may take beside it, in MB. */

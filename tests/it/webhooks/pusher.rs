@@ -1,6 +1,6 @@
 //! Webhooks in Pusher's format against real receivers: batches, order, signatures, retries, bounds and the end.
 
-use crate::support::hub::{APP_KEY, APP_SECRET, test_app};
+use crate::support::hub::{APP_KEY, APP_SECRET, TestHub, test_app};
 use crate::support::receiver::{Answer, Received, Receiver};
 use crate::support::until;
 use actix::{Arbiter, Recipient};
@@ -198,4 +198,18 @@ async fn a_receiver_in_a_private_network_is_not_dialled() {
 #[actix_rt::test]
 async fn an_app_without_webhooks_starts_nothing() {
     assert!(Hooks::start(&[test_app()], &config::Webhooks::default()).is_none());
+}
+
+#[actix_rt::test]
+async fn what_happened_just_before_the_end_of_the_process_is_told_before_it_ends() {
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let url = receiver.url();
+    let hub = TestHub::start_with(|c| {
+        c.apps[0].webhooks = vec![config::AppWebhook { url, events: Vec::new() }];
+    })
+    .await;
+    hub.connect().await.join("room").await;
+    hub.stop().await;
+    let told = receiver.already().map(|request| events_of(&request)[0].clone());
+    assert_eq!(told, Some(serde_json::json!({ "name": "channel_occupied", "channel": "room" })));
 }
