@@ -15,7 +15,7 @@ use crate::realtime::link::Deadlines;
 use crate::realtime::registry::{NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
-use crate::realtime::{Hub, RegistryActor, SessionTable, Users};
+use crate::realtime::{ChannelTable, Hub, PublishLimit, RegistryActor, SessionTable, Users};
 use crate::storage::{Db, DbOptions, migrate, outbox, positions};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
@@ -84,12 +84,15 @@ impl App {
         .await?;
         let hooks = PusherHooks::start(&config.apps, &config.webhooks, &metrics, &sender.handle())?;
         forget_positions(&config, &db, &clock).await?;
+        let occupancy = ChannelTable::new(&apps);
         let registry =
-            start_registry(&config, &apps, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
+            start_registry(&config, &occupancy, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
         let users = start_users(&config, &apps, &metrics);
         let sentinel = start_sentinel(&config, (&table, &users), &tokens, &metrics, &arbiter);
         let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
+            occupancy,
+            publishing: PublishLimit::new(&apps),
             apps,
             limits: config.limits.clone(),
             channels: config.channels.clone(),
@@ -243,7 +246,7 @@ async fn forget_positions(config: &Config, db: &Db, clock: &Clock) -> Result<()>
 
 async fn start_registry(
     config: &Config,
-    apps: &[Arc<config::App>],
+    occupancy: &ChannelTable,
     db: &Db,
     metrics: &Arc<Metrics>,
     endpoints: &Endpoints,
@@ -251,7 +254,8 @@ async fn start_registry(
     arbiter: &Arbiter,
 ) -> Result<Addr<RegistryActor>> {
     let parts = Parts {
-        apps: apps.to_vec(),
+        apps: occupancy.apps().cloned().collect(),
+        occupancy: occupancy.clone(),
         clock: Clock::System,
         channels: config.channels.clone(),
         db: db.clone(),

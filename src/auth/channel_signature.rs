@@ -32,11 +32,16 @@ pub fn verify(
 
 /// Hex HMAC-SHA256, the one signature of the Pusher protocol.
 pub(super) fn hmac_hex(secret: &str, text: &str) -> String {
+    hmac_hex_of(secret, [text])
+}
+
+/// The same of a text in parts, which need not be put together for it.
+pub(super) fn hmac_hex_of<'a>(secret: &str, parts: impl IntoIterator<Item = &'a str>) -> String {
     // HMAC takes a key of any length; there is no error to have.
     Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
         |_| String::new(),
         |mut mac| {
-            mac.update(text.as_bytes());
+            parts.into_iter().for_each(|part| mac.update(part.as_bytes()));
             hex::encode(mac.finalize().into_bytes())
         },
     )

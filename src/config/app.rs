@@ -41,7 +41,8 @@ pub struct App {
     /// Largest data of an event, in bytes; more is a 413.
     #[serde(default = "default_data_bytes")]
     pub max_data_bytes: usize,
-    /// Events a second that back ends may publish, on average; more are a 429. 0 = no bound.
+    /// Events a second that back ends may publish, on average, an event on several channels counting for each;
+    /// more are a 429. 0 = no bound.
     #[serde(default)]
     pub events_per_second: u32,
     /// Whether subscribers are told how many they are (`pusher_internal:subscription_count`).

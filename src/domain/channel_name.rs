@@ -1,6 +1,7 @@
 //! `ChannelName`: a channel's name, checked once, and what its prefix means. The only place that spells prefixes.
 
 use crate::domain::{TenantId, UserId};
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,6 +118,13 @@ impl ChannelName {
     /// The user that a `#server-to-user-` channel belongs to.
     pub fn server_to_user_id(&self) -> Option<&str> {
         self.0.strip_prefix(SERVER_TO_USER)
+    }
+}
+
+/// Names are looked up, and those of one prefix found, by plain text.
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -83,13 +84,14 @@ pub struct Error {
     code: Code,
     message: String,
     fields: FieldErrors,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error whose `message` says what was wrong and what to do. It is shown to outsiders.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), fields: FieldErrors::new(), source: None }
+        Self { code, message: message.into(), fields: FieldErrors::new(), retry_after: None, source: None }
     }
 
     /// Wrong fields, each with its messages; the headline is the first of them.
@@ -101,7 +103,7 @@ impl Error {
             2 => format!("{first} (and 1 more error)"),
             n => format!("{first} (and {} more errors)", n - 1),
         };
-        Self { code: Code::Invalid, message, fields, source: None }
+        Self { code: Code::Invalid, message, fields, retry_after: None, source: None }
     }
 
     /// One wrong field.
@@ -119,6 +121,18 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says when the same request may succeed, where that is known.
+    #[must_use]
+    pub const fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// After how long the same request may succeed, where that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The code.

@@ -57,6 +57,10 @@ impl ResponseError for Error {
             Code::Unavailable => response.insert_header((RETRY_AFTER, RETRY_UNAVAILABLE)),
             _ => &mut response,
         };
+        if let Some(wait) = self.retry_after() {
+            // Whole seconds, and none too early.
+            response.insert_header((RETRY_AFTER, wait.as_secs() + 1));
+        }
         response.json(Failure { message: self.message(), errors: self.fields() })
     }
 }

@@ -1,10 +1,14 @@
 //! `Hub`: the realtime room's front door, shared by all worker threads: what HTTP routes and sessions hold.
 
 use super::channel::page::{Page, ReadPage};
+use super::channel_table::ChannelTable;
 use super::connect_limit::ConnectLimit;
 use super::frame::{Departure, Ending, Publication};
 use super::link::Link;
-use super::registry::{ChannelKey, Join, Leave, PublishTo, ReadHistory, RegistryActor, Say};
+use super::publish_limit::PublishLimit;
+use super::registry::{
+    CacheOf, ChannelKey, Join, Leave, MembersOf, PublishTo, ReadHistory, RegistryActor, Say,
+};
 use super::sentinel;
 use super::session::Doorkeeper;
 use super::session_table::SessionTable;
@@ -35,6 +39,10 @@ pub struct Hub {
     pub table: SessionTable,
     /// Who is signed in.
     pub users: Users,
+    /// The open channels.
+    pub occupancy: ChannelTable,
+    /// What back ends may publish.
+    pub publishing: PublishLimit,
     /// Connects by address.
     pub connects: ConnectLimit,
     /// Who may join what.
@@ -61,9 +69,9 @@ impl Hub {
         &self,
         app: &AppId,
         channels: Vec<ChannelName>,
-        publication: Publication,
+        publication: Arc<Publication>,
     ) -> Result<()> {
-        let message = PublishTo { app: app.clone(), channels, publication: Arc::new(publication) };
+        let message = PublishTo { app: app.clone(), channels, publication };
         let full = patient(self.registry.send(message)).await?;
         if full.is_empty() {
             return Ok(());
@@ -94,6 +102,19 @@ impl Hub {
         let key = ChannelKey { app: app.clone(), name: channel.clone() };
         let page = patient(self.registry.send(ReadHistory { key, ask })).await?;
         page.ok_or_else(|| Error::new(Code::Unavailable, "The channel does not answer; try again."))
+    }
+
+    /// The ids of the users who are in a presence channel.
+    pub async fn members(&self, app: &AppId, channel: ChannelName) -> Result<Vec<Arc<str>>> {
+        if self.occupancy.counts(app, &channel).subscriptions == 0 {
+            return Ok(Vec::new());
+        }
+        patient(self.registry.send(MembersOf(ChannelKey { app: app.clone(), name: channel }))).await
+    }
+
+    /// The data of a cache channel's last event, and how long it is kept yet.
+    pub async fn cached(&self, app: &AppId, channel: ChannelName) -> Result<Option<(Arc<str>, Duration)>> {
+        patient(self.registry.send(CacheOf(ChannelKey { app: app.clone(), name: channel }))).await
     }
 
     /// Whether the registry answers.

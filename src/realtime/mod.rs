@@ -11,12 +11,14 @@
 //! deadline of a session is watched from outside, by the [`sentinel`], over the [`session_table`].
 
 pub mod channel;
+pub mod channel_table;
 pub mod connect_limit;
 pub mod cursor;
 pub mod frame;
 pub mod hub;
 pub mod link;
 pub mod protocol;
+pub mod publish_limit;
 pub mod registry;
 pub mod relay;
 pub mod sentinel;
@@ -24,9 +26,11 @@ pub mod session;
 pub mod session_table;
 pub mod users;
 
+pub use channel_table::ChannelTable;
 pub use frame::{Frame, Publication};
 pub use hub::Hub;
 pub use link::Link;
+pub use publish_limit::PublishLimit;
 pub use registry::RegistryActor;
 pub use session_table::SessionTable;
 pub use users::Users;

@@ -7,14 +7,17 @@
 //! dead in silence.
 
 use super::channel::history::Bounds;
+use super::channel::inquiry::{WhatIsCached, WhoIsHere};
 use super::channel::life::Rules;
 use super::channel::message::{Note, Publish, Subscribe, Unsubscribe};
 use super::channel::page::{Page, ReadPage};
 use super::channel::setup::Setup;
 use super::channel::{ChannelActor, Member};
+use super::channel_table::ChannelTable;
 use super::cursor::Cursor;
-use super::frame::{Departure, Frame, Origin, Publication};
+use super::frame::{Departure, Frame, Origin, Publication, ToSession};
 use super::link::Link;
+use super::protocol::pusher;
 use super::relay::{Relay, Step};
 use super::session::client_event;
 use crate::config::{App, Channels};
@@ -25,6 +28,7 @@ use crate::domain::{
 use crate::storage::{Db, outbox};
 use crate::telemetry::Metrics;
 use actix::prelude::*;
+use futures_util::future::OptionFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,6 +118,16 @@ pub struct Say {
     pub from: Arc<Link>,
 }
 
+/// A back end asks who is in a presence channel: the ids of its users.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Arc<str>>")]
+pub struct MembersOf(pub ChannelKey);
+
+/// A back end asks what a cache channel holds: the data of its last event, and how long it is kept yet.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<(Arc<str>, Duration)>")]
+pub struct CacheOf(pub ChannelKey);
+
 /// From a channel: its last subscriber has left, and it has seen so many subscribes.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -135,6 +149,8 @@ pub struct Parts {
     pub cursor: EventId,
     /// Members of a presence channel.
     pub presence_members: usize,
+    /// Where channels are entered, and say how occupied they are.
+    pub occupancy: ChannelTable,
     /// The time.
     pub clock: Clock,
     /// What channels keep.
@@ -181,7 +197,7 @@ impl RegistryActor {
         }
     }
 
-    /// Starts the channel's actor; `None` for an app that is none of ours.
+    /// Starts the channel's actor; `None` for an app that has as many channels as it may, or is none of ours.
     fn open_channel(&self, key: &ChannelKey, registry: Addr<Self>) -> Option<Addr<ChannelActor>> {
         let app = self.parts.apps.iter().find(|app| app.id == key.app)?.clone();
         let told = self.parts.notices.clone().filter(|_| !app.webhooks.is_empty());
@@ -191,6 +207,7 @@ impl RegistryActor {
         let setup = Setup {
             app,
             name: key.name.clone(),
+            occupancy: self.parts.occupancy.enter(&key.app, &key.name)?,
             rules: Rules::of(&self.parts.channels, self.parts.presence_members),
             history: self.history.clone(),
             checkpoint: Duration::from_millis(self.parts.channels.checkpoint_ms),
@@ -205,6 +222,15 @@ impl RegistryActor {
             Some(arbiter) => ChannelActor::start_in_arbiter(arbiter, make),
             None => ChannelActor::create(make),
         })
+    }
+
+    /// The app has as many channels as it may.
+    fn refuse(&self, join: &Join) {
+        let name = &join.key.name;
+        self.parts.metrics.messages_refused.with_label_values(&["app_channels"]).inc();
+        let message = "The app has as many channels as it may ([[apps]] channels).";
+        let text = pusher::subscription_error(name.as_str(), "LimitReached", message, 403);
+        let _ = join.link.send(ToSession::Refused(name.clone(), join.number, Frame::answer(text)));
     }
 
     fn arbiter_of(&self, key: &ChannelKey) -> Option<&ArbiterHandle> {
@@ -336,11 +362,10 @@ impl Handler<Join> for RegistryActor {
 
     fn handle(&mut self, join: Join, ctx: &mut Self::Context) {
         self.open(&join.key, ctx);
-        if let Some(channel) = self.channels.get_mut(&join.key) {
-            channel.count += 1;
-            let Join { link, member, cursor, number, .. } = join;
-            channel.addr.do_send(Subscribe { link, member, cursor, number, count: channel.count });
-        }
+        let Some(channel) = self.channels.get_mut(&join.key) else { return self.refuse(&join) };
+        channel.count += 1;
+        let Join { link, member, cursor, number, .. } = join;
+        channel.addr.do_send(Subscribe { link, member, cursor, number, count: channel.count });
     }
 }
 
@@ -363,6 +388,7 @@ impl Handler<Vacated> for RegistryActor {
         // What is on its way keeps the channel; it will report again when that one has left.
         if self.channels.get(&vacated.key).is_some_and(|c| c.count == vacated.seen) {
             self.channels.remove(&vacated.key);
+            self.parts.occupancy.leave(&vacated.key.app, &vacated.key.name);
         }
     }
 }
@@ -396,6 +422,25 @@ impl Handler<ReadHistory> for RegistryActor {
                 None => Some(Page::empty()),
             }
         })
+    }
+}
+
+impl Handler<MembersOf> for RegistryActor {
+    type Result = ResponseFuture<Vec<Arc<str>>>;
+
+    fn handle(&mut self, MembersOf(key): MembersOf, _: &mut Self::Context) -> Self::Result {
+        let asked = self.channels.get(&key).map(|channel| channel.addr.send(WhoIsHere));
+        // A channel that is not there, or has died, has nobody in it.
+        Box::pin(async move { OptionFuture::from(asked).await.and_then(Result::ok).unwrap_or_default() })
+    }
+}
+
+impl Handler<CacheOf> for RegistryActor {
+    type Result = ResponseFuture<Option<(Arc<str>, Duration)>>;
+
+    fn handle(&mut self, CacheOf(key): CacheOf, _: &mut Self::Context) -> Self::Result {
+        let asked = self.channels.get(&key).map(|channel| channel.addr.send(WhatIsCached));
+        Box::pin(async move { OptionFuture::from(asked).await.and_then(Result::ok).flatten() })
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     /// Messages of clients that were answered with an error, by the rule they broke.
     pub messages_refused: IntCounterVec,
+    /// Events of back ends that were refused, by why: `rate_limited`, `app_channels`.
+    pub events_refused: IntCounterVec,
     /// Messages that met a full mailbox, by actor.
     pub mailbox_full: IntCounterVec,
     /// Channels whose clients have moved since their positions were noted in the database.
@@ -98,6 +100,11 @@ impl Metrics {
             messages_refused: counters(
                 "bellwire_messages_refused_total",
                 "Messages of clients that were answered with an error, by the rule they broke.",
+                "reason",
+            )?,
+            events_refused: counters(
+                "bellwire_events_refused_total",
+                "Events of back ends that were refused, by why.",
                 "reason",
             )?,
             mailbox_full: counters(

@@ -21,6 +21,7 @@ mod control;
 mod cors;
 mod demo;
 mod echo;
+mod forgery;
 mod idempotency;
 mod kill;
 mod orders;

@@ -1,6 +1,7 @@
-//! The stock clients from npm (`tests/clients`) against a real server process, on both databases.
+//! The stock clients from npm and `PyPI` (`tests/clients`) against a real server process.
 
-use crate::support::TestDb;
+use crate::support::server::CONFIG;
+use crate::support::{Program, Server, TestDb};
 use std::path::Path;
 use std::process::Command;
 
@@ -25,4 +26,32 @@ async fn stock_clients_work_unmodified(db: TestDb) {
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[actix_rt::test]
+async fn pusher_for_python_works_unmodified() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/python/bin/python");
+    let installed = Command::new(&python).args(["-c", "import pusher, websockets"]).output();
+    assert!(
+        installed.is_ok_and(|output| output.status.success()),
+        "tests/run installs the Python packages pusher and websockets into target/python (or: python3 -m venv \
+         target/python; target/python/bin/pip install -r tests/clients/requirements.txt)"
+    );
+    let program = Program::new().with_config(CONFIG);
+    let server = Server::start(&program);
+    let port = server.url("").rsplit(':').next().unwrap().to_owned();
+    let mut tests = Command::new("setpriv");
+    tests
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(python)
+        .args(["-W", "error::ResourceWarning", "-m", "unittest", "-v", "pusher_test"])
+        .current_dir(root.join("tests/clients"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("BELLWIRE_PORT", port)
+        .env("BELLWIRE_APP", "100001 278d425bdf160c739803 7ad3773142a6692b25b8");
+    let output = actix_rt::task::spawn_blocking(move || tests.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    println!("{text}");
+    assert!(output.status.success(), "{text}\n{}", server.log());
 }

@@ -14,7 +14,7 @@ use super::life::Life;
 use super::message::{Publish, Subscribe, Unsubscribe};
 use super::notes::Noting;
 use super::positions::{Doubt, Parked, Positions, Whence};
-use super::presence::Joined;
+use super::presence::{Joined, Presence};
 use super::roster::Roster;
 use super::setup::Setup;
 use crate::domain::{ChannelName, Epoch, SocketId};
@@ -105,6 +105,7 @@ impl ChannelActor {
             return self.rest(ctx);
         }
         let fresh = self.roster.add(link.clone());
+        self.count();
         self.welcome(&link);
         let up_to_date = self.catch_up(&link, cursor, back, ctx);
         if fresh {
@@ -190,9 +191,15 @@ impl ChannelActor {
         });
     }
 
+    /// Says how occupied it is.
+    fn count(&self) {
+        self.setup.occupancy.set(self.roster.len(), self.life.presence().map_or(0, Presence::count));
+    }
+
     /// After anything has happened. An empty channel goes: at once when it keeps nothing, or when what it keeps has
     /// grown old.
     pub(super) fn rest(&mut self, ctx: &mut Context<Self>) {
+        self.count();
         self.wake_when_due(ctx);
         if !self.roster.is_empty() || self.resting.is_some() {
             return;
@@ -292,6 +299,7 @@ mod tests {
         let setup = Setup {
             app: Arc::new(App::new("1", "key", Secret::new("secret"))),
             name: ChannelName::parse("presence-room").unwrap(),
+            occupancy: Arc::default(),
             rules: Rules::of(&Channels::default(), 100),
             history: Bounds::of(&Channels::default()),
             checkpoint: Duration::ZERO,

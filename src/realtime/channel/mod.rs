@@ -1,13 +1,15 @@
 //! A channel: who is subscribed ([`roster`]), what was said ([`history`], and before a restart, [`past`]) and who has
 //! come how far in it ([`positions`]); its [`life`] beside that: who is present ([`presence`]), its last event
 //! ([`cache`]), when its number of subscribers is told ([`count`]) and when back ends are told that somebody has gone
-//! ([`absence`]); the [`actor`] that owns them all, made as [`setup`] says, what it is told ([`message`]) and what it says (`voice`).
+//! ([`absence`]); the [`actor`] that owns them all, made as [`setup`] says, what it is told ([`message`]), what it can
+//! be asked ([`inquiry`]) and what it says (`voice`).
 
 pub mod absence;
 pub mod actor;
 pub mod cache;
 pub mod count;
 pub mod history;
+pub mod inquiry;
 pub mod life;
 pub mod message;
 pub mod notes;

@@ -4,6 +4,7 @@ use super::history::Bounds;
 use super::life::Rules;
 use crate::config::App;
 use crate::domain::{ChannelName, ChannelNotice, Clock};
+use crate::realtime::channel_table::Occupancy;
 use crate::storage::Db;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
@@ -20,6 +21,8 @@ pub struct Setup {
     pub app: Arc<App>,
     /// Its name.
     pub name: ChannelName,
+    /// Where it says how occupied it is.
+    pub occupancy: Arc<Occupancy>,
     /// Bounds and times of what it is beside its stream.
     pub rules: Rules,
     /// Bounds of its history.

@@ -167,26 +167,6 @@ impl TestHub {
 
     /// Posts a signed body to the events of the app.
     pub(crate) async fn trigger(&self, body: &str) -> (u16, String) {
-        let path = format!("/apps/{APP_ID}/events");
-        let query = signed_query("POST", &path, body, bellwire::domain::Clock::System.now());
-        let client = awc::Client::default();
-        let mut response =
-            client.post(self.url(&format!("{path}?{query}"))).send_body(body.to_owned()).await.unwrap();
-        let text = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
-        (response.status().as_u16(), text)
+        super::Backend::of(self).post("/events", body).await
     }
-}
-
-/// The query that signs a request of the Pusher HTTP API, made apart from the code under test.
-pub(crate) fn signed_query(method: &str, path: &str, body: &str, at: Timestamp) -> String {
-    use hmac::{Hmac, KeyInit, Mac};
-    use md5::{Digest, Md5};
-    let query = format!(
-        "auth_key={APP_KEY}&auth_timestamp={}&auth_version=1.0&body_md5={}",
-        at.unix_seconds(),
-        hex::encode(Md5::digest(body))
-    );
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(APP_SECRET.as_bytes()).unwrap();
-    mac.update(format!("{method}\n{path}\n{query}").as_bytes());
-    format!("{query}&auth_signature={}", hex::encode(mac.finalize().into_bytes()))
 }

@@ -2,6 +2,7 @@
 
 #[macro_use]
 pub(crate) mod db;
+pub(crate) mod backend;
 pub(crate) mod caller;
 pub(crate) mod echo;
 pub(crate) mod hub;
@@ -14,6 +15,7 @@ pub(crate) mod shop;
 pub(crate) mod socket;
 pub(crate) mod wait;
 
+pub(crate) use backend::Backend;
 pub(crate) use caller::Caller;
 pub(crate) use db::TestDb;
 pub(crate) use program::Program;

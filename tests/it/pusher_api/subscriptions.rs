@@ -1,69 +1,8 @@
-//! The Pusher HTTP API and the signing of subscriptions, through a real server.
+//! Subscriptions that `/broadcasting/auth` signs for the bearer of a token.
 
-use crate::support::hub::{APP_ID, TestHub, signed_query, test_app};
-use bellwire::domain::{AppId, Clock, Secret};
+use crate::support::hub::{TestHub, test_app};
+use bellwire::domain::{AppId, Secret};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-async fn post(hub: &TestHub, path_and_query: &str, body: &str) -> u16 {
-    let sending = awc::Client::default().post(hub.url(path_and_query)).send_body(body.to_owned());
-    sending.await.unwrap().status().as_u16()
-}
-
-#[actix_rt::test]
-async fn a_trigger_without_a_good_signature_is_401() {
-    let hub = TestHub::start().await;
-    let mut socket = hub.connect().await;
-    socket.join("news").await;
-    let path = format!("/apps/{APP_ID}/events");
-    let body = json!({"name": "n", "channels": ["news"], "data": "1"}).to_string();
-    let now = Clock::System.now();
-    let good = signed_query("POST", &path, &body, now);
-    let old = signed_query("POST", &path, &body, now.minus(Duration::from_secs(700)));
-    let table = [
-        (path.clone(), body.clone()),
-        (format!("{path}?{good}0"), body.clone()),
-        (format!("{path}?{old}"), body.clone()),
-        (format!("{path}?{good}"), body.replace("\"1\"", "\"2\"")),
-        (format!("/apps/other/events?{good}"), body.clone()),
-    ];
-    for (address, body) in table {
-        assert_eq!(post(&hub, &address, &body).await, 401, "{address}");
-    }
-    socket.expect_nothing().await;
-    // Two equal events of one second carry equal signatures, and both are good.
-    for _ in 0..2 {
-        assert_eq!(post(&hub, &format!("{path}?{good}"), &body).await, 200);
-        socket.expect("n").await;
-    }
-    hub.stop().await;
-}
-
-#[actix_rt::test]
-async fn a_trigger_that_is_wrong_is_told_why() {
-    let hub = TestHub::start().await;
-    let many: Vec<String> = (0..101).map(|n| format!("c{n}")).collect();
-    let table = [
-        ("{".to_owned(), 400),
-        ("[]".to_owned(), 400),
-        (json!({"name": "n", "data": "1"}).to_string(), 400),
-        (json!({"name": "n", "channels": [], "data": "1"}).to_string(), 400),
-        (json!({"name": "n", "channels": many, "data": "1"}).to_string(), 400),
-        (json!({"name": "n", "channels": ["a:b"], "data": "1"}).to_string(), 400),
-        (json!({"name": "", "channels": ["a"], "data": "1"}).to_string(), 400),
-        (json!({"name": "x".repeat(201), "channels": ["a"], "data": "1"}).to_string(), 400),
-        (json!({"name": "n", "channels": ["a"], "data": {"not": "a string"}}).to_string(), 400),
-        (json!({"name": "n", "channels": ["a"], "data": "1", "socket_id": "1:2"}).to_string(), 400),
-        (json!({"name": "n", "channels": ["a"], "data": "x".repeat(10_241)}).to_string(), 413),
-        (json!({"name": "n", "channels": ["a"], "data": "x".repeat(10_240)}).to_string(), 200),
-        (json!({"name": "n", "channel": "a", "data": "1", "info": "user_count"}).to_string(), 200),
-        ("x".repeat(200_000), 413),
-    ];
-    for (body, status) in table {
-        assert_eq!(hub.trigger(&body).await.0, status, "{body:.60}");
-    }
-    hub.stop().await;
-}
 
 #[actix_rt::test]
 async fn the_same_channel_of_two_apps_is_two_channels() {
@@ -127,12 +66,10 @@ async fn a_revoked_token_loses_the_sockets_that_it_got_subscriptions_signed_for(
 async fn a_body_over_the_limit_is_a_413_in_the_shape_of_every_error() {
     let hub = TestHub::start().await;
     let ana = hub.somebody("Ana").await;
-    for path in ["/broadcasting/auth", "/apps/app-id/events"] {
-        let request = awc::Client::default().post(hub.url(path)).bearer_auth(&ana.token);
-        let mut response = request.send_body("x".repeat(150_000)).await.unwrap();
-        assert_eq!(response.status().as_u16(), 413, "{path}");
-        assert!(response.json::<Value>().await.unwrap()["message"].is_string(), "{path}");
-    }
+    let request = awc::Client::default().post(hub.url("/broadcasting/auth")).bearer_auth(&ana.token);
+    let mut response = request.send_body("x".repeat(150_000)).await.unwrap();
+    assert_eq!(response.status().as_u16(), 413);
+    assert!(response.json::<Value>().await.unwrap()["message"].is_string());
     hub.stop().await;
 }
 
