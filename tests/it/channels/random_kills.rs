@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 const ROOM: &str = "presence-room";
 const STEPS: usize = 400;
-const USERS: u8 = 6;
+const USERS: u8 = 12;
 
 /// A connection of a user, who is a member through it or not.
 struct Client {
