@@ -9,16 +9,14 @@
 use super::client_event;
 use super::confirmations::Confirmations;
 use super::deflate::{Deflater, Inflater};
-use super::doorkeeper::Principal;
 use super::extension::Agreement;
 use super::fault::Fault;
 use super::fragments::Fragments;
 use super::guard::{FrameWatch, Guard};
-use super::machine::{Limits, Machine};
-use super::mind::{Effect, Mind};
+use super::mind::Effect;
+use super::opening::{Accepted, Opening};
 use super::rate::{Meter, Rate};
-use crate::config::App;
-use crate::domain::{ChannelName, SocketId, UserId};
+use crate::domain::{ChannelName, SocketId};
 use crate::realtime::channel::Member;
 use crate::realtime::cursor::{Cursor, Identity};
 use crate::realtime::frame::{Departure, Ending, Frame, Publication, ToSession};
@@ -46,16 +44,6 @@ const SPARE_SLOTS: usize = 8;
 /// How long one who is turned away may take to answer our goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How a connection begins.
-pub enum Opening {
-    /// With an app, and a user if a token came along; it speaks the Pusher protocol.
-    Accepted(Arc<App>, Option<Principal>),
-    /// With an app and a mind of its own.
-    Minded(Arc<App>, Box<dyn Mind>),
-    /// Only to be told why not: browsers cannot read the status of a refused upgrade, but do read close codes.
-    Refused(Ending),
-}
-
 /// Upgrades a request to a WebSocket and starts its session. `descriptor` is the connection's socket.
 pub fn open(
     hub: &Arc<Hub>,
@@ -66,7 +54,8 @@ pub fn open(
 ) -> actix_web::Result<HttpResponse> {
     let limits = &hub.limits;
     let fault = Rc::new(Cell::new(None));
-    let agreement = if hub.compression { agreement(request) } else { None };
+    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).filter_map(|offer| offer.to_str().ok());
+    let agreement = hub.compression.then(|| Agreement::among(offers)).flatten();
     let inflater = agreement.map(|_| Box::new(Inflater::new(limits.message_bytes)));
     let actor = SessionActor::new(hub, opening, descriptor, fault.clone());
     let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
@@ -85,19 +74,12 @@ pub fn open(
     })
 }
 
-/// What the client offers of permessage-deflate, as far as we can meet it.
-fn agreement(request: &HttpRequest) -> Option<Agreement> {
-    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
-    offers.filter_map(|offer| offer.to_str().ok()).find_map(Agreement::reach)
-}
-
 /// One client's connection.
 struct SessionActor {
     hub: Arc<Hub>,
     link: Arc<Link>,
-    /// `None` when the connection is only told why not.
-    accepted: Option<Accepted>,
-    refusal: Ending,
+    /// An error when the connection is only told why not.
+    accepted: Result<Accepted, Ending>,
     fragments: Fragments,
     confirmations: Confirmations,
     departure: Departure,
@@ -109,13 +91,6 @@ struct SessionActor {
     said_goodbye: Option<u16>,
 }
 
-struct Accepted {
-    mind: Box<dyn Mind>,
-    app: Arc<App>,
-    /// Whose token it came with.
-    user: Option<UserId>,
-}
-
 impl SessionActor {
     fn new(
         hub: &Arc<Hub>,
@@ -124,23 +99,13 @@ impl SessionActor {
         fault: Rc<Cell<Option<Fault>>>,
     ) -> Self {
         let socket = SocketId::from_bits(rand::random());
-        let (accepted, refusal, token) = match opening {
-            Opening::Accepted(app, principal) => {
-                let (token, user) = principal.as_ref().map(|p| (p.token, p.user)).unzip();
-                let limits = Limits::of(&hub.limits);
-                let machine = Machine::new(socket, app.clone(), principal, hub.doorkeeper.clone(), limits);
-                (Some(Accepted { mind: Box::new(machine), app, user }), Ending::DRAINING, token)
-            }
-            Opening::Minded(app, mind) => (Some(Accepted { mind, app, user: None }), Ending::DRAINING, None),
-            Opening::Refused(ending) => (None, ending, None),
-        };
+        let (token, accepted) = opening.begin(socket, hub);
         let now = hub.table.clock().seconds();
         let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
         Self {
             hub: hub.clone(),
             link,
             accepted,
-            refusal,
             fragments: Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments),
             confirmations: Confirmations::default(),
             departure: Departure::Broken,
@@ -159,7 +124,7 @@ impl SessionActor {
 
     fn text(&mut self, text: &str, ctx: &mut ws::WebsocketContext<Self>) {
         self.hub.metrics.messages_in.inc();
-        if let Some(accepted) = &mut self.accepted {
+        if let Ok(accepted) = &mut self.accepted {
             let effects = accepted.mind.text(text, Instant::now());
             self.carry_out_all(effects, ctx);
         }
@@ -167,7 +132,7 @@ impl SessionActor {
 
     fn binary(&mut self, bytes: Bytes, ctx: &mut ws::WebsocketContext<Self>) {
         self.hub.metrics.messages_in.inc();
-        if let Some(accepted) = &mut self.accepted {
+        if let Ok(accepted) = &mut self.accepted {
             let effects = accepted.mind.binary(bytes, Instant::now());
             self.carry_out_all(effects, ctx);
         }
@@ -200,7 +165,7 @@ impl SessionActor {
                 self.say(text, ctx);
             }
             Effect::SignIn(user) => {
-                if let Some(accepted) = &self.accepted {
+                if let Ok(accepted) = &self.accepted {
                     self.hub.users.sign_in(&accepted.app.id, &self.link, &user);
                 }
             }
@@ -208,7 +173,7 @@ impl SessionActor {
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
             Effect::Leave(channel) => {
                 self.confirmations.leave(&channel);
-                if let Some(accepted) = &self.accepted {
+                if let Ok(accepted) = &self.accepted {
                     let departure = Departure::Unsubscribed;
                     self.hub.leave(&accepted.app.id, self.link.socket, vec![channel], departure);
                 }
@@ -222,7 +187,7 @@ impl SessionActor {
     }
 
     fn publish(&self, channel: ChannelName, publication: Publication, ctx: &mut ws::WebsocketContext<Self>) {
-        let Some(accepted) = &self.accepted else { return };
+        let Ok(accepted) = &self.accepted else { return };
         if !self.hub.say(&accepted.app.id, channel, publication, &self.link) {
             self.hub.metrics.messages_refused.with_label_values(&[client_event::OVERLOADED]).inc();
             self.say(client_event::overloaded(), ctx);
@@ -236,7 +201,7 @@ impl SessionActor {
         number: u32,
         ctx: &mut ws::WebsocketContext<Self>,
     ) {
-        let Some(accepted) = &self.accepted else { return };
+        let Ok(accepted) = &self.accepted else { return };
         let key = ChannelKey { app: accepted.app.id.clone(), name };
         let cursor = self.cursor(&key.name, member.as_ref());
         let (hub, join) = (self.hub.clone(), Join { key, link: self.link.clone(), member, cursor, number });
@@ -254,7 +219,7 @@ impl SessionActor {
             return None;
         }
         let token = self.hub.table.identity_of(self.link.socket);
-        let user = || self.accepted.as_ref().and_then(|accepted| accepted.mind.user());
+        let user = || self.accepted.as_ref().ok().and_then(|accepted| accepted.mind.user());
         let identity = match (token, member) {
             (Some((token, client)), _) => Identity::Token(token, client),
             (None, member) => match (user(), member) {
@@ -301,7 +266,7 @@ impl SessionActor {
 
     /// Enters the table, if there is room; else the end.
     fn enter(&self) -> Result<(), Ending> {
-        let Accepted { app, user, .. } = self.accepted.as_ref().ok_or(self.refusal)?;
+        let Accepted { app, user, .. } = self.accepted.as_ref().map_err(|refusal| *refusal)?;
         let capacity = Capacity { process: self.hub.capacity, app: app.connections };
         self.hub.table.enter(&self.link, &app.id, *user, capacity).map_err(|no_entry| {
             let (why, ending) = match no_entry {
@@ -418,7 +383,7 @@ impl Actor for SessionActor {
             return self.turn_away(ending, ctx);
         }
         self.hub.metrics.connections.inc();
-        if let Some(accepted) = &mut self.accepted {
+        if let Ok(accepted) = &mut self.accepted {
             let effects = accepted.mind.opened();
             self.carry_out_all(effects, ctx);
         }
@@ -433,7 +398,7 @@ impl Drop for SessionActor {
         if self.hub.table.leave(self.link.socket) {
             self.hub.metrics.connections.dec();
         }
-        if let Some(accepted) = &mut self.accepted {
+        if let Ok(accepted) = &mut self.accepted {
             self.hub.users.leave(&accepted.app.id, self.link.socket, Instant::now());
             let channels = accepted.mind.take_channels();
             self.hub.leave(&accepted.app.id, self.link.socket, channels, self.departure);
@@ -460,7 +425,7 @@ impl Handler<ToSession> for SessionActor {
             }
             ToSession::Replay(frames) => frames.iter().for_each(|frame| self.write(frame, ctx)),
             ToSession::Refused(channel, join, frame) => {
-                if let Some(accepted) = &mut self.accepted {
+                if let Ok(accepted) = &mut self.accepted {
                     accepted.mind.refused(&channel, join);
                 }
                 self.note_subscriptions();

@@ -14,6 +14,11 @@ pub struct Agreement {
 }
 
 impl Agreement {
+    /// The first that can be met of the offers in several headers.
+    pub fn among<'a>(mut headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+        headers.find_map(Self::reach)
+    }
+
     /// The first offer of a `Sec-WebSocket-Extensions` header that we can meet.
     pub fn reach(offers: &str) -> Option<Self> {
         offers.split(',').find_map(Self::meet)

@@ -15,9 +15,11 @@ pub mod guard;
 pub mod header;
 pub mod machine;
 pub mod mind;
+mod opening;
 pub mod rate;
 pub mod utf8;
 
-pub use actor::{Opening, open};
+pub use actor::open;
 pub use doorkeeper::{Doorkeeper, Principal};
 pub use mind::{Effect, Mind};
+pub use opening::Opening;

@@ -1,12 +1,12 @@
 //! permessage-deflate: what clients send compressed, our own compression, and what they offer.
 #![no_main]
 
-use arbitrary::Arbitrary;
 use bellwire::realtime::session::deflate::{Deflater, Inflater};
 use bellwire::realtime::session::extension::Agreement;
 use bellwire::realtime::session::guard::FrameWatch;
 use bellwire::realtime::session::header::{Header, HeaderReader};
 use bytes::BytesMut;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_BYTES: usize = 4_096;
@@ -64,10 +64,12 @@ fn inflate(bytes: &[u8], cut: u8) {
 
 fn round_trip(messages: &[(Vec<u8>, u8)], window: u8) {
     let mut frames = BytesMut::new();
-    let expected: Vec<Vec<u8>> = messages.iter().map(|(text, times)| text.repeat(usize::from(*times) % 20)).collect();
+    let expected: Vec<Vec<u8>> =
+        messages.iter().map(|(text, times)| text.repeat(usize::from(*times) % 20)).collect();
     let expected: Vec<Vec<u8>> = expected.into_iter().filter(|message| message.len() <= MAX_BYTES).collect();
     for message in &expected {
-        Header { last: true, opcode: 2, length: message.len() as u64, ..Header::default() }.write(&mut frames);
+        Header { last: true, opcode: 2, length: message.len() as u64, ..Header::default() }
+            .write(&mut frames);
         frames.extend_from_slice(message);
     }
     let sent = Deflater::new(window).take(&frames.freeze());

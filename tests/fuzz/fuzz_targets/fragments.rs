@@ -1,9 +1,9 @@
 //! Joining fragments against plain concatenation.
 #![no_main]
 
-use arbitrary::Arbitrary;
 use bellwire::realtime::session::fault::Fault;
 use bellwire::realtime::session::fragments::Fragments;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_BYTES: usize = 64;

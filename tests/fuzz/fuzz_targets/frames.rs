@@ -1,9 +1,9 @@
 //! The guard's reading of WebSocket frames against a naive one: whatever the bytes and however they are cut.
 #![no_main]
 
-use arbitrary::Arbitrary;
 use bellwire::realtime::session::fault::Fault;
 use bellwire::realtime::session::guard::FrameWatch;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_BYTES: usize = 300;

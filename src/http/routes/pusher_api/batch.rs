@@ -54,7 +54,8 @@ pub(super) async fn trigger(
     answer(&Told { batch: events.iter().map(told).collect() })
 }
 
-fn parse(body: &[u8], app: &App, at: Instant) -> Result<Vec<Event>> {
+/// The events of a body, each checked; `at` is when it came.
+pub fn parse(body: &[u8], app: &App, at: Instant) -> Result<Vec<Event>> {
     let Batch { batch } =
         serde_json::from_slice(body).map_err(|e| wrong(format!("The body is not a batch: {e}.")))?;
     if batch.is_empty() || batch.len() > MAX_EVENTS {

@@ -32,7 +32,7 @@ pub(super) fn body_limit(app: &App, events: usize) -> usize {
 /// The fields of an event. What else there is is not looked at; null is as good as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(expecting = "an object with name, data and channels")]
-pub(super) struct Raw {
+pub struct Raw {
     name: Option<Text<Arc<str>>>,
     data: Option<Text<Arc<str>>>,
     channels: Option<Vec<Text<ChannelName>>>,
@@ -43,11 +43,11 @@ pub(super) struct Raw {
 
 /// A checked event.
 #[derive(Debug)]
-pub(super) struct Event {
+pub struct Event {
     /// One or more.
-    pub(super) channels: Vec<ChannelName>,
+    pub channels: Vec<ChannelName>,
     /// What to say on them.
-    pub(super) publication: Arc<Publication>,
+    pub publication: Arc<Publication>,
     /// What the back end wants to know of them.
     pub(super) info: Option<Info>,
 }
@@ -107,7 +107,7 @@ impl<'de, T: Readable> Deserialize<'de> for Text<T> {
 
 impl Raw {
     /// The event of a body, or of the query where the body does not say.
-    pub(super) fn read(body: &[u8], query: &Query<'_>) -> Result<Self> {
+    pub fn read(body: &[u8], query: &Query<'_>) -> Result<Self> {
         let raw = if body.is_empty() {
             Self::default()
         } else {
@@ -140,7 +140,7 @@ impl Raw {
     }
 
     /// Checks it against the limits of the protocol and of the app. `at` is when it came.
-    pub(super) fn check(self, app: &App, at: Instant) -> Result<Event> {
+    pub fn check(self, app: &App, at: Instant) -> Result<Event> {
         let name = self.name.map(|n| n.0).unwrap_or_default();
         if name.is_empty() || name.chars().count() > MAX_NAME {
             return Err(wrong(format!("name has 1 to {MAX_NAME} characters.")));

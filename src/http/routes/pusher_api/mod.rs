@@ -5,9 +5,9 @@
 //! given before it does anything, and answers 200 with exactly the documented body, or 400, 401, 403, 413,
 //! 429 (over `events_per_second`) with a message.
 
-mod batch;
+pub mod batch;
 mod channels;
-mod event;
+pub mod event;
 mod info;
 mod signed;
 mod trigger;
