@@ -2,7 +2,7 @@
 //! (`[[apps.webhooks]]`), so that a back end which listened to Pusher listens to us unchanged.
 //! <https://pusher.com/docs/channels/server_api/webhooks/>
 //!
-//! Channels tell facts to the `HooksActor`, which writes each down once ([`format`]) and hands it to a
+//! Channels tell facts to the `HooksActor`, which writes each down once ([`mod@format`]) and hands it to a
 //! `ReceiverActor` for each receiver that wants it: a slow one holds up nobody else. There a [`Batcher`] makes
 //! batches of what has come and says when to send, to try again and to give up. Facts are not rows: what a
 //! receiver has not taken five minutes after it happened, or when the process ends, is lost, counted and logged.

@@ -1,7 +1,7 @@
 //! `/apps/{id}/…`: the Pusher HTTP API for back ends, signed with the app's secret.
 //! <https://pusher.com/docs/channels/library_auth_reference/rest-api/>
 //!
-//! Each call judges the head of the request before it reads the body ([`signed`]), checks all that it was
+//! Each call judges the head of the request before it reads the body (`signed`), checks all that it was
 //! given before it does anything, and answers 200 with exactly the documented body, or 400, 401, 403, 413,
 //! 429 (over `events_per_second`) with a message.
 
