@@ -15,7 +15,7 @@ pub struct App {
     /// Signs channel subscriptions and HTTP API requests.
     pub secret: Secret,
     /// Values of the `Origin` header that may connect, ask REST and have subscriptions signed
-    /// (`https://shop.example`, `https://*.shop.example`); empty = any. A client that sends no `Origin` is no
+    /// (`https://shop.example`, `https://*.shop.example`); empty or `*` = any. A client that sends no `Origin` is no
     /// browser and is not bound by the list.
     #[serde(default)]
     pub allowed_origins: Vec<String>,

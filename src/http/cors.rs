@@ -36,7 +36,7 @@ pub async fn share(
     let Some(origin) = request.headers().get(ORIGIN).filter(|_| asked_by_page).cloned() else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
-    let allowed = is_allowed(&request, &origin);
+    let allowed = is_allowed(&request);
     let mut response = if is_preflight(&request) {
         let answer = if allowed { permission(request.headers()) } else { refusal() };
         request.into_response(answer).map_into_right_body()
@@ -52,8 +52,8 @@ pub async fn share(
     Ok(response)
 }
 
-fn is_allowed(request: &ServiceRequest, origin: &HeaderValue) -> bool {
-    let origin = Some(origin.to_str().unwrap_or_default());
+fn is_allowed(request: &ServiceRequest) -> bool {
+    let origin = origin::of(request.headers());
     let state = request.app_data::<web::Data<State>>();
     state.is_some_and(|s| s.config.apps.iter().any(|app| origin::is_allowed(&app.allowed_origins, origin)))
 }

@@ -1,5 +1,15 @@
 //! Which web pages may connect: an app's allow-list against the `Origin` header (RFC 6454). Pure.
 
+use actix_web::http::header::{HeaderMap, ORIGIN};
+
+/// The `Origin` of a request. Browsers send one at most; several, or one that is no text, are none that a list
+/// could name.
+pub fn of(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(ORIGIN);
+    let first = all.next()?;
+    Some(if all.next().is_none() { first.to_str().unwrap_or_default() } else { "" })
+}
+
 /// Whether a request with this `Origin` may connect. An empty list allows all. A client that sends none is
 /// no browser: nobody's cookies or pages stand behind it.
 pub fn is_allowed(allowed: &[String], origin: Option<&str>) -> bool {
@@ -10,8 +20,11 @@ pub fn is_allowed(allowed: &[String], origin: Option<&str>) -> bool {
     }
 }
 
-/// `https://shop.example`, or `https://*.shop.example` for its subdomains (not for itself).
+/// `https://shop.example`, or `https://*.shop.example` for its subdomains (not for itself), or `*` for all.
 fn matches(pattern: &str, origin: &str) -> bool {
+    if pattern == "*" {
+        return true;
+    }
     match pattern.split_once("*.") {
         None => pattern.eq_ignore_ascii_case(origin),
         Some((scheme, domain)) => {

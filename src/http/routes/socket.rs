@@ -10,7 +10,7 @@ use crate::http::{State, extract, origin};
 use crate::realtime::Hub;
 use crate::realtime::frame::Ending;
 use crate::realtime::session::{Opening, Principal, open};
-use actix_web::http::header::{HeaderValue, ORIGIN, RETRY_AFTER, UPGRADE};
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Deserialize;
 use std::os::fd::RawFd;
@@ -89,8 +89,7 @@ async fn judge(
         .map_err(|_| ("protocol", Ending { code: 4006, reason: "The query cannot be read" }))?
         .into_inner();
     check_protocol(query.protocol.as_deref()).map_err(|ending| ("protocol", ending))?;
-    let from = request.headers().get(ORIGIN).map(|v| v.to_str().unwrap_or_default());
-    if !origin::is_allowed(&app.allowed_origins, from) {
+    if !origin::is_allowed(&app.allowed_origins, origin::of(request.headers())) {
         return Err(("origin", Ending { code: 4009, reason: "This origin may not connect to the app" }));
     }
     let principal = match query.token.or_else(|| extract::bearer(request.headers()).map(str::to_owned)) {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -44,7 +45,8 @@ impl Socket {
     ) -> Result<Self, u16> {
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().append(*name, value);
         }
         let stream = TcpStream::connect(address).await.unwrap();
         match client_async(request, stream).await {
@@ -115,6 +117,15 @@ impl Socket {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         self.stream.close(Some(frame)).await.unwrap();
         while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+    }
+
+    /// The first message, or the code of the close that comes instead.
+    pub(crate) async fn first(&mut self) -> Result<Value, u16> {
+        match self.next_message().await {
+            Message::Text(text) => Ok(serde_json::from_str(&text).unwrap()),
+            Message::Close(frame) => Err(frame.map_or(1005, |f| f.code.into())),
+            other => panic!("expected text or a close, got {other:?}"),
+        }
     }
 
     /// Takes messages until the connection is closed; returns the code.
