@@ -14,7 +14,6 @@ mod architecture;
 mod auth;
 mod autobahn;
 mod broadcasting;
-mod canary;
 mod catalog;
 mod channels;
 mod cli;
