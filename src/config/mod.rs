@@ -6,6 +6,7 @@
 
 mod app;
 mod source;
+mod webhooks;
 
 use crate::domain::{Code, Error, Result};
 use ipnet::IpNet;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
 pub use source::load;
+pub use webhooks::Webhooks;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -226,26 +228,6 @@ impl Default for Channels {
     }
 }
 
-/// `[webhooks]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Webhooks {
-    /// Networks that endpoints may be in although they are private.
-    pub allowed_networks: Vec<IpNet>,
-    /// Requests in flight to one endpoint.
-    pub concurrency_per_endpoint: usize,
-    /// Requests in flight in this process.
-    pub concurrency: usize,
-    /// How often rows are searched for deliveries that nobody was told of.
-    pub sweep_ms: u64,
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Self { allowed_networks: Vec::new(), concurrency_per_endpoint: 8, concurrency: 256, sweep_ms: 1_000 }
-    }
-}
-
 /// `[log]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -284,6 +266,7 @@ impl Config {
                 return Err(wrong(format!("[[apps]] id \"{}\" or its key stands twice.", app.id)));
             }
         }
+        self.webhooks.validate()?;
         let positive = [
             ("limits.json_depth", self.limits.json_depth),
             ("limits.message_burst", self.limits.message_burst as usize),
@@ -292,8 +275,6 @@ impl Config {
             ("channels.history_bytes", self.channels.history_bytes),
             ("channels.checkpoint_ms", usize::try_from(self.channels.checkpoint_ms).unwrap_or(usize::MAX)),
             ("database.pool_size", self.database.pool_size),
-            ("webhooks.concurrency_per_endpoint", self.webhooks.concurrency_per_endpoint),
-            ("webhooks.concurrency", self.webhooks.concurrency),
             ("limits.message_bytes", self.limits.message_bytes),
             ("limits.queue_messages", self.limits.queue_messages),
             ("limits.queue_bytes", self.limits.queue_bytes),

@@ -134,6 +134,44 @@ table! {
         last_triggered_at -> Nullable<Timestamp>,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        is_paused -> Bool,
+        disabled_reason -> Nullable<Text>,
+        concurrency -> Nullable<Integer>,
+        rate_per_minute -> Nullable<Integer>,
+        is_ordered -> Bool,
+        breaker_threshold -> Nullable<Integer>,
+        breaker_open_seconds -> Nullable<Integer>,
+        strategy -> Text,
+        old_secrets -> Text,
+        signing_key -> Nullable<Text>,
+        headers -> Nullable<Text>,
+        auth -> Nullable<Text>,
+        encryption_key -> Nullable<Text>,
+    }
+}
+
+table! {
+    webhook_breakers (webhook_id) {
+        webhook_id -> BigInt,
+        state -> Text,
+        failures -> Integer,
+        until -> Nullable<Timestamp>,
+        deferred_until -> Nullable<Timestamp>,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    webhook_stats (webhook_id, period, starts_at, outcome, is_retry, le_ms) {
+        webhook_id -> BigInt,
+        period -> Text,
+        starts_at -> Timestamp,
+        outcome -> Text,
+        is_retry -> Bool,
+        le_ms -> Integer,
+        attempts -> BigInt,
+        exhausted -> BigInt,
+        duration_ms -> BigInt,
     }
 }
 
@@ -149,6 +187,7 @@ table! {
         lease_until -> Nullable<Timestamp>,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        attempts_before -> Integer,
     }
 }
 
@@ -207,5 +246,7 @@ allow_tables_to_appear_in_same_query!(
     webhooks,
     webhook_deliveries,
     webhook_delivery_logs,
+    webhook_breakers,
+    webhook_stats,
     idempotency_keys,
 );

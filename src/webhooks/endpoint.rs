@@ -33,10 +33,24 @@ pub struct Endpoint {
     pub events: Vec<EventFilter>,
     /// Whether it gets any.
     pub is_active: bool,
+    /// Whether its deliveries wait until its owner resumes it.
+    pub is_paused: bool,
+    /// Why it is not active, if that was not its owner's wish.
+    pub disabled_reason: Option<String>,
     /// When failed deliveries are tried again.
     pub backoff: Backoff,
     /// From connecting to the end of the answer's body.
     pub timeout: Duration,
+    /// Requests in flight to it; the configuration's unless said.
+    pub concurrency: Option<usize>,
+    /// Requests a minute; no bound unless said.
+    pub rate_per_minute: Option<u32>,
+    /// Whether each delivery waits for the one before it to end.
+    pub is_ordered: bool,
+    /// Failures in a row that open its breaker; the configuration's unless said.
+    pub breaker_threshold: Option<u32>,
+    /// How long its breaker stays open; the configuration's unless said.
+    pub breaker_open: Option<Duration>,
     /// When it was last called, give or take a second.
     pub last_triggered_at: Option<Timestamp>,
     /// When it was made.
@@ -203,6 +217,13 @@ struct EndpointRow {
     last_triggered_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    is_paused: bool,
+    disabled_reason: Option<String>,
+    concurrency: Option<i32>,
+    rate_per_minute: Option<i32>,
+    is_ordered: bool,
+    breaker_threshold: Option<i32>,
+    breaker_open_seconds: Option<i32>,
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -226,6 +247,13 @@ impl TryFrom<EndpointRow> for Endpoint {
                 delay_percent: row.retry_delay.unsigned_abs(),
             },
             timeout: Duration::from_millis(row.timeout_ms.unsigned_abs().into()),
+            is_paused: row.is_paused,
+            disabled_reason: row.disabled_reason,
+            concurrency: row.concurrency.and_then(|n| usize::try_from(n).ok()),
+            rate_per_minute: row.rate_per_minute.map(i32::unsigned_abs),
+            is_ordered: row.is_ordered,
+            breaker_threshold: row.breaker_threshold.map(i32::unsigned_abs),
+            breaker_open: row.breaker_open_seconds.map(|s| Duration::from_secs(s.unsigned_abs().into())),
             last_triggered_at: row.last_triggered_at,
             created_at: row.created_at,
             updated_at: row.updated_at,

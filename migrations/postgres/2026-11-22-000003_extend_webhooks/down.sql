@@ -1,0 +1,17 @@
+DROP TABLE webhook_stats;
+DROP INDEX webhook_deliveries_status_index;
+ALTER TABLE webhook_deliveries DROP COLUMN attempts_before;
+DROP TABLE webhook_breakers;
+ALTER TABLE webhooks DROP COLUMN encryption_key;
+ALTER TABLE webhooks DROP COLUMN auth;
+ALTER TABLE webhooks DROP COLUMN headers;
+ALTER TABLE webhooks DROP COLUMN signing_key;
+ALTER TABLE webhooks DROP COLUMN old_secrets;
+ALTER TABLE webhooks DROP COLUMN strategy;
+ALTER TABLE webhooks DROP COLUMN breaker_open_seconds;
+ALTER TABLE webhooks DROP COLUMN breaker_threshold;
+ALTER TABLE webhooks DROP COLUMN is_ordered;
+ALTER TABLE webhooks DROP COLUMN rate_per_minute;
+ALTER TABLE webhooks DROP COLUMN concurrency;
+ALTER TABLE webhooks DROP COLUMN disabled_reason;
+ALTER TABLE webhooks DROP COLUMN is_paused;

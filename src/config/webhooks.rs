@@ -1,0 +1,68 @@
+//! `[webhooks]`: bounds, breaker and schedule of outgoing webhooks, where an endpoint says nothing else.
+
+use super::wrong;
+use crate::domain::Result;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The longest a retry may wait: a week.
+const MAX_RETRY_SECONDS: u64 = 604_800;
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Networks that endpoints may be in although they are private.
+    pub allowed_networks: Vec<IpNet>,
+    /// Requests in flight to one endpoint.
+    pub concurrency_per_endpoint: usize,
+    /// Requests in flight to all endpoints of one tenant.
+    pub concurrency_per_tenant: usize,
+    /// Requests in flight in this process.
+    pub concurrency: usize,
+    /// How long to wait after the first failed attempt, the second, …; ± 10 %.
+    pub retry_seconds: Vec<u64>,
+    /// Failed attempts in a row that open an endpoint's breaker.
+    pub breaker_threshold: u32,
+    /// How long an open breaker holds everything back before it is probed.
+    pub breaker_open_seconds: u64,
+    /// How often rows are searched for deliveries that nobody was told of.
+    pub sweep_ms: u64,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            concurrency_per_endpoint: 8,
+            concurrency_per_tenant: 128,
+            concurrency: 256,
+            retry_seconds: vec![60, 300, 900, 3_600, 7_200],
+            breaker_threshold: 5,
+            breaker_open_seconds: 3_600,
+            sweep_ms: 1_000,
+        }
+    }
+}
+
+impl Webhooks {
+    /// Checks what single types cannot.
+    pub(super) fn validate(&self) -> Result<()> {
+        let positive = [
+            ("concurrency_per_endpoint", self.concurrency_per_endpoint),
+            ("concurrency_per_tenant", self.concurrency_per_tenant),
+            ("concurrency", self.concurrency),
+            ("breaker_threshold", self.breaker_threshold as usize),
+            ("breaker_open_seconds", usize::try_from(self.breaker_open_seconds).unwrap_or(usize::MAX)),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(wrong(format!("webhooks.{key} must be at least 1.")));
+        }
+        if self.retry_seconds.len() != 5 || self.retry_seconds.iter().any(|s| *s > MAX_RETRY_SECONDS) {
+            return Err(wrong(format!(
+                "webhooks.retry_seconds must have 5 waits, each of at most {MAX_RETRY_SECONDS} seconds."
+            )));
+        }
+        Ok(())
+    }
+}
