@@ -294,19 +294,19 @@ fn wrong(message: String) -> Error {
 mod tests {
     use super::*;
     use figment::Figment;
-    use figment::providers::{Format, Toml};
     use serde_json::Value;
+    use std::path::Path;
 
     const FILE: &str = include_str!("../../config.toml");
 
-    fn read<T: serde::de::DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
-        Figment::from(Toml::string(text)).extract().map_err(|e| e.to_string())
+    fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+        source::extract(&Figment::from(source::File::parse(Path::new("config.toml"), text)?))
     }
 
     fn refused(text: &str) -> String {
         match read::<Config>(text) {
             Ok(config) => config.validate().unwrap_err().to_string(),
-            Err(error) => error,
+            Err(error) => error.to_string(),
         }
     }
 

@@ -14,6 +14,7 @@ mod architecture;
 mod auth;
 mod autobahn;
 mod broadcasting;
+mod canary;
 mod catalog;
 mod channels;
 mod cli;
