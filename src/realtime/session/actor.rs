@@ -52,6 +52,8 @@ pub fn open(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
+    // First of all: a session that ends takes its connection with it, and a request that is no upgrade leaves it open.
+    let mut response = ws::handshake(request)?;
     let limits = &hub.limits;
     let fault = Rc::new(Cell::new(None));
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).filter_map(|offer| offer.to_str().ok());
@@ -62,7 +64,6 @@ pub fn open(
     let clock = hub.table.clock().clone();
     let guarded = Guard::new(payload, watch, inflater, fault, actor.link.clone(), clock);
     let codec = actix_http::ws::Codec::new().max_size(limits.message_bytes);
-    let mut response = ws::handshake(request)?;
     let frames = ws::WebsocketContext::with_codec(actor, guarded, codec);
     Ok(match agreement {
         None => response.streaming(frames),

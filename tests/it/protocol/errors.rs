@@ -1,7 +1,7 @@
 //! Every message that a client may send, well and badly said: what it is answered, and that the connection stays.
 
 use super::{error, hub_with_app, refused};
-use crate::support::hub::TestHub;
+use crate::support::hub::{APP_KEY, TestHub};
 use crate::support::socket::Socket;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -211,4 +211,21 @@ async fn hostile(socket: &mut Socket) {
         error(socket).await;
         assert!(began.elapsed() < Duration::from_secs(2), "{text:.60} took {:?}", began.elapsed());
     }
+}
+
+#[actix_rt::test]
+async fn a_plain_request_for_a_socket_is_answered_400_and_its_connection_goes_on() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let hub = TestHub::start().await;
+    let mut stream = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+    let asking = format!("GET /app/{APP_KEY}?protocol=7 HTTP/1.1\r\nhost: x\r\n\r\n");
+    for nth in 0..10 {
+        stream.write_all(asking.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap_or_else(|e| panic!("answer {nth}: {e}")));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&head));
+    }
+    hub.stop().await;
 }
