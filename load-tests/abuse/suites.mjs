@@ -5,11 +5,11 @@ import { spawn } from 'node:child_process';
 const root = new URL('../..', import.meta.url).pathname;
 
 /**
- * Runs the tests that match and adds up what they print: `…: N tried, M accepted`, and the like for other words. None
- * of at least `least` may be bad.
+ * Runs the tests that match and adds up what they print: `…: N tried, M accepted`, and the like for other words;
+ * more may stand between the two. None of at least `least` may be bad.
  */
 function suite(filter, words, least) {
-  const line = new RegExp(`(\\d+) ${words.tried}, (\\d+) ${words.bad}`, 'g');
+  const line = new RegExp(`(\\d+) ${words.tried}\\b[^,\\n]*, (\\d+) ${words.bad}\\b`, 'g');
   return async () => {
     const args = ['nextest', 'run', '--no-fail-fast', '--success-output', 'immediate', '-E', filter];
     const [text, code] = await new Promise((resolve) => {
@@ -30,4 +30,4 @@ function suite(filter, words, least) {
 
 export const forgedSignatures = suite('test(/^forgery::/)', { tried: 'tried', bad: 'accepted' }, 10_000);
 export const origins = suite('test(/^origins::/)', { tried: 'judged', bad: 'wrong' }, 40);
-export const secrets = suite('test(/^canaries::/)', { tried: 'searched', bad: 'found' }, 1);
+export const secrets = suite('test(/^canary::/)', { tried: 'looked for', bad: 'found' }, 1);
