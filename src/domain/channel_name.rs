@@ -37,14 +37,23 @@ impl ChannelKind {
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    /// Parses `^(#server-to-user-)?[A-Za-z0-9_\-=@,.;]+$` of at most 200 characters; the error says which rule broke.
+    /// Parses `^[A-Za-z0-9_\-=@,.;]+$` of at most 200 characters, or `#server-to-user-` and a user id; the error says
+    /// which rule broke.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_NAME_LENGTH {
             return Err(format!("A channel name is at most {MAX_NAME_LENGTH} characters."));
         }
-        let rest = text.strip_prefix(SERVER_TO_USER).unwrap_or(text);
+        if let Some(user_id) = text.strip_prefix(SERVER_TO_USER) {
+            // Back ends choose their users' ids (`auth0|1`). No signature is ever made of such a name, so nothing in
+            // it can make one fit another.
+            return if user_id.is_empty() || user_id.chars().any(char::is_control) {
+                Err("The id of a user has at least one character and no control characters.".to_owned())
+            } else {
+                Ok(Self(text.into()))
+            };
+        }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-=@,.;".contains(&b);
-        if rest.is_empty() || !rest.bytes().all(allowed) {
+        if text.is_empty() || !text.bytes().all(allowed) {
             return Err("A channel name is letters, digits and _ - = @ , . ; only.".to_owned());
         }
         Ok(Self(text.into()))
@@ -182,5 +191,16 @@ mod tests {
             assert!(ChannelName::parse(name).is_err(), "{name:?}");
         }
         assert!(ChannelName::parse(&"x".repeat(200)).is_ok());
+    }
+
+    #[test]
+    fn the_channel_of_a_user_has_any_id_that_can_sign_in() {
+        for id in ["7", "auth0|1", "a b", "a:b", "zoë", "#", &"x".repeat(128)] {
+            let name = ChannelName::server_to_user(id).unwrap();
+            assert_eq!((name.kind(), name.server_to_user_id()), (ChannelKind::ServerToUser, Some(id)));
+        }
+        for id in ["", "a\nb", "\0", "\u{7f}", "\u{85}"] {
+            assert!(ChannelName::server_to_user(id).is_err(), "{id:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `User`: who a connection signed in as (`pusher:signin`), as its app's back end describes and signs it.
 //! <https://pusher.com/docs/channels/using_channels/user-authentication/>
 
+use crate::domain::ChannelName;
 use crate::realtime::channel::Member;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -43,6 +44,8 @@ impl User {
         if data.id.is_empty() || data.id.len() > MAX_ID {
             return Err(format!("The id of a user has 1 to {MAX_ID} bytes."));
         }
+        // Its channel is where back ends reach it.
+        ChannelName::server_to_user(&data.id)?;
         if data.user_info.as_ref().is_some_and(|info| info.get().len() > MAX_INFO) {
             return Err(format!("user_info has at most {MAX_INFO} bytes."));
         }
@@ -100,6 +103,7 @@ mod tests {
             "{}".to_owned(),
             r#"{"id":7}"#.to_owned(),
             r#"{"id":""}"#.to_owned(),
+            r#"{"id":"a\nb"}"#.to_owned(),
             json!({ "id": long }).to_string(),
             json!({"id": "7", "user_info": "x".repeat(2_047)}).to_string(),
             r#"{"id":"7","watchlist":"8"}"#.to_owned(),

@@ -72,7 +72,8 @@ async fn an_event_to_a_user_reaches_all_of_the_users_connections_and_nobody_else
     let hub = TestHub::start().await;
     let backend = Backend::of(&hub);
     let mut sockets = Vec::new();
-    for user in ["ann", "ann", "ben"] {
+    // As back ends choose their ids, and not as channels are named.
+    for user in ["ann", "ann", "auth0|b n:é"] {
         let mut socket = hub.connect().await;
         sign_in(&mut socket, &backend, user).await;
         socket.join(&format!("#server-to-user-{user}")).await;
@@ -83,5 +84,9 @@ async fn an_event_to_a_user_reaches_all_of_the_users_connections_and_nobody_else
     sockets[0].expect("n").await;
     sockets[1].expect("n").await;
     sockets[2].expect_nothing().await;
+    let body = event(&["#server-to-user-auth0|b n:é"], "2").to_string();
+    assert_eq!(backend.post("/events", &body).await, (200, "{}".to_owned()));
+    sockets[2].expect("n").await;
+    sockets[0].expect_nothing().await;
     hub.stop().await;
 }
