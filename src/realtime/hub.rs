@@ -6,9 +6,8 @@ use super::connect_limit::ConnectLimit;
 use super::frame::{Departure, Ending, Publication};
 use super::link::Link;
 use super::publish_limit::PublishLimit;
-use super::registry::{
-    CacheOf, ChannelKey, Join, Leave, MembersOf, PublishTo, ReadHistory, RegistryActor, Say,
-};
+use super::publishing::{PublishBatch, PublishTo, Say};
+use super::registry::{CacheOf, ChannelKey, Join, Leave, MembersOf, ReadHistory, RegistryActor};
 use super::sentinel;
 use super::session::Doorkeeper;
 use super::session_table::SessionTable;
@@ -73,12 +72,18 @@ impl Hub {
     ) -> Result<()> {
         let message = PublishTo { app: app.clone(), channels, publication };
         let full = patient(self.registry.send(message)).await?;
-        if full.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<&str> = full.iter().map(ChannelName::as_str).collect();
-        let message = format!("These channels are full and did not get the event: {}.", names.join(", "));
-        Err(Error::new(Code::Unavailable, message))
+        all_taken(&full, "did not get the event")
+    }
+
+    /// Publishes a batch on channels of an app, in its order: all of it, or nothing, when a channel is full
+    /// (`Unavailable` names it).
+    pub async fn publish_batch(
+        &self,
+        app: &AppId,
+        events: Vec<(ChannelName, Arc<Publication>)>,
+    ) -> Result<()> {
+        let full = patient(self.registry.send(PublishBatch { app: app.clone(), events })).await?;
+        all_taken(&full, "kept the whole batch back")
     }
 
     /// Ends all connections of a user, for good (4009): those that signed in as the user, and those that came
@@ -153,6 +158,14 @@ impl Hub {
             self.registry.do_send(Leave { socket, keys: channels.into_iter().map(key).collect(), departure });
         }
     }
+}
+
+fn all_taken(full: &[ChannelName], so: &str) -> Result<()> {
+    if full.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = full.iter().map(ChannelName::as_str).collect();
+    Err(Error::new(Code::Unavailable, format!("These channels are full and {so}: {}.", names.join(", "))))
 }
 
 async fn patient<T>(answer: impl Future<Output = std::result::Result<T, actix::MailboxError>>) -> Result<T> {

@@ -19,6 +19,7 @@ pub mod hub;
 pub mod link;
 pub mod protocol;
 pub mod publish_limit;
+pub mod publishing;
 pub mod registry;
 pub mod relay;
 pub mod sentinel;

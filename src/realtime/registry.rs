@@ -9,7 +9,7 @@
 use super::channel::history::Bounds;
 use super::channel::inquiry::{WhatIsCached, WhoIsHere};
 use super::channel::life::Rules;
-use super::channel::message::{Note, Publish, Subscribe, Unsubscribe};
+use super::channel::message::{Note, Subscribe, Unsubscribe};
 use super::channel::page::{Page, ReadPage};
 use super::channel::setup::Setup;
 use super::channel::{ChannelActor, Member};
@@ -19,7 +19,6 @@ use super::frame::{Departure, Frame, Origin, Publication, ToSession};
 use super::link::Link;
 use super::protocol::pusher;
 use super::relay::{Relay, Step};
-use super::session::client_event;
 use crate::config::{App, Channels};
 use crate::domain::{
     AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
@@ -94,30 +93,6 @@ pub struct ReadHistory {
 #[rtype(result = "()")]
 pub struct NoteAll;
 
-/// A back end publishes on channels of its app. The answer names those that were full and did not take it.
-#[derive(Debug, Message)]
-#[rtype(result = "Vec<ChannelName>")]
-pub struct PublishTo {
-    /// Whose channels.
-    pub app: AppId,
-    /// Which channels.
-    pub channels: Vec<ChannelName>,
-    /// What to say.
-    pub publication: Arc<Publication>,
-}
-
-/// A client says something on a channel of its app.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Say {
-    /// Which channel.
-    pub key: ChannelKey,
-    /// What.
-    pub publication: Arc<Publication>,
-    /// Its session, which is told when the channel is full.
-    pub from: Arc<Link>,
-}
-
 /// A back end asks who is in a presence channel: the ids of its users.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<Arc<str>>")]
@@ -167,17 +142,17 @@ pub struct Parts {
 
 /// The switchboard.
 pub struct RegistryActor {
-    parts: Parts,
+    pub(super) parts: Parts,
     relay: Relay,
-    channels: HashMap<ChannelKey, Channel>,
+    pub(super) channels: HashMap<ChannelKey, Channel>,
     history: Bounds,
     endpoints: HashMap<EndpointId, Recipient<Wake>>,
 }
 
-struct Channel {
-    addr: Addr<ChannelActor>,
+pub(super) struct Channel {
+    pub(super) addr: Addr<ChannelActor>,
     /// What it was sent that it lives on for: subscribes, and publications that it keeps for newcomers.
-    count: u64,
+    pub(super) count: u64,
 }
 
 impl RegistryActor {
@@ -189,7 +164,7 @@ impl RegistryActor {
     }
 
     /// Sees to it that there is the channel.
-    fn open(&mut self, key: &ChannelKey, ctx: &mut Context<Self>) {
+    pub(super) fn open(&mut self, key: &ChannelKey, ctx: &mut Context<Self>) {
         if !self.channels.get(key).is_some_and(|c| c.addr.connected())
             && let Some(addr) = self.open_channel(key, ctx.address())
         {
@@ -296,32 +271,7 @@ impl RegistryActor {
         let served = |app: &&Arc<App>| app.tenant.is_none_or(|own| own == event.tenant_id);
         let key = |app: &Arc<App>| ChannelKey { app: app.id.clone(), name: event.channel.clone() };
         let keys: Vec<ChannelKey> = self.parts.apps.iter().filter(served).map(key).collect();
-        keys.iter().all(|key| self.publish(key, &publication, ctx))
-    }
-
-    /// False if the channel is there and full. A cache channel keeps the event for those who come later, and is
-    /// opened for it.
-    fn publish(&mut self, key: &ChannelKey, publication: &Arc<Publication>, ctx: &mut Context<Self>) -> bool {
-        let kept = key.name.is_cache() && publication.origin != Origin::Client;
-        if kept {
-            self.open(key, ctx);
-        }
-        let Some(channel) = self.channels.get_mut(key) else { return true };
-        let count = channel.count + u64::from(kept);
-        match channel.addr.try_send(Publish { publication: publication.clone(), count }) {
-            Ok(()) => {
-                channel.count = count;
-                true
-            }
-            Err(actix::prelude::SendError::Full(_)) => {
-                self.parts.metrics.mailbox_full.with_label_values(&["channel"]).inc();
-                false
-            }
-            Err(actix::prelude::SendError::Closed(_)) => {
-                tracing::error!(channel = %key.name, "a channel has died; it is made anew by its next subscriber");
-                true
-            }
-        }
+        keys.iter().all(|key| self.publish(key, &publication, None, ctx))
     }
 
     fn wake(&mut self, endpoint: EndpointId) {
@@ -393,19 +343,6 @@ impl Handler<Vacated> for RegistryActor {
     }
 }
 
-impl Handler<PublishTo> for RegistryActor {
-    type Result = MessageResult<PublishTo>;
-
-    fn handle(&mut self, message: PublishTo, ctx: &mut Self::Context) -> Self::Result {
-        let PublishTo { app, mut channels, publication } = message;
-        channels.retain(|name| {
-            let key = ChannelKey { app: app.clone(), name: name.clone() };
-            !self.publish(&key, &publication, ctx)
-        });
-        MessageResult(channels)
-    }
-}
-
 impl Handler<ReadHistory> for RegistryActor {
     type Result = ResponseFuture<Option<Page>>;
 
@@ -452,17 +389,6 @@ impl Handler<NoteAll> for RegistryActor {
         Box::pin(async move {
             futures_util::future::join_all(notes).await;
         })
-    }
-}
-
-impl Handler<Say> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, Say { key, publication, from }: Say, ctx: &mut Self::Context) {
-        if !self.publish(&key, &publication, ctx) {
-            self.parts.metrics.messages_refused.with_label_values(&[client_event::OVERLOADED]).inc();
-            let _ = from.deliver(&Frame::answer(client_event::overloaded()));
-        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::history::History;
 use super::life::Life;
-use super::message::{Publish, Subscribe, Unsubscribe};
+use super::message::{Publish, Room, Subscribe, Unsubscribe};
 use super::notes::Noting;
 use super::positions::{Doubt, Parked, Positions, Whence};
 use super::presence::{Joined, Presence};
@@ -253,8 +253,12 @@ impl Handler<Unsubscribe> for ChannelActor {
 impl Handler<Publish> for ChannelActor {
     type Result = ();
 
-    fn handle(&mut self, Publish { publication, count }: Publish, ctx: &mut Self::Context) {
+    fn handle(&mut self, Publish { publication, from, count }: Publish, ctx: &mut Self::Context) {
         self.seen = count;
+        // Its session cannot know: it asked to subscribe, and the answer is on its way or still to be given.
+        if let Some(from) = from.filter(|from| !self.roster.has(from.socket)) {
+            return self.refuse_client_event(&from);
+        }
         let row = match publication.origin {
             Origin::Row(row) if row <= self.history.last_row() => return,
             Origin::Row(row) => Some(row),
@@ -276,6 +280,12 @@ impl Handler<Publish> for ChannelActor {
         self.say(&frame, publication.except, ctx);
         self.rest(ctx);
     }
+}
+
+impl Handler<Room> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Room, _: &mut Self::Context) {}
 }
 
 #[cfg(test)]

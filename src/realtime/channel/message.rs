@@ -30,11 +30,13 @@ pub struct Subscribe {
 pub struct Unsubscribe(pub SocketId, pub Departure);
 
 /// Say this to the subscribers.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Publish {
     /// What.
     pub publication: Arc<Publication>,
+    /// The session of the client that says it, if a client does; one that is not subscribed is refused.
+    pub from: Option<Arc<Link>>,
     /// As in [`Subscribe`]; a publication counts where it is kept for newcomers.
     pub count: u64,
 }
@@ -43,3 +45,8 @@ pub struct Publish {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Note;
+
+/// Asks nothing: whether it can be sent says whether the mailbox has room.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Room;

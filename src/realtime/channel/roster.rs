@@ -27,7 +27,7 @@ pub struct Broadcast {
 impl Roster {
     /// Adds a subscriber; false if it is one already.
     pub fn add(&mut self, link: Arc<Link>) -> bool {
-        if self.index.contains_key(&link.socket) {
+        if self.has(link.socket) {
             return false;
         }
         self.index.insert(link.socket, self.links.len());
@@ -43,6 +43,11 @@ impl Roster {
             self.index.insert(moved.socket, at);
         }
         true
+    }
+
+    /// Whether this socket is subscribed.
+    pub fn has(&self, socket: SocketId) -> bool {
+        self.index.contains_key(&socket)
     }
 
     /// Whether nobody is subscribed.

@@ -9,6 +9,7 @@ use crate::domain::{ChannelFact, ChannelNotice, SocketId};
 use crate::realtime::frame::{Departure, Frame, Publication, ToSession};
 use crate::realtime::link::{Link, Undelivered};
 use crate::realtime::protocol::pusher;
+use crate::realtime::session::client_event;
 use actix::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,13 @@ impl ChannelActor {
         self.setup.metrics.messages_refused.with_label_values(&["presence_members"]).inc();
         let text = pusher::subscription_error(self.name().as_str(), "LimitReached", &message, 403);
         let _ = link.send(ToSession::Refused(self.name().clone(), number, Frame::answer(text)));
+    }
+
+    /// Answers a client event of a session that is not subscribed.
+    pub(super) fn refuse_client_event(&self, from: &Link) {
+        let (reason, message) = client_event::not_subscribed(self.name());
+        self.setup.metrics.messages_refused.with_label_values(&[reason]).inc();
+        let _ = from.deliver(&Frame::answer(pusher::error(Some(client_event::REJECTED), &message)));
     }
 
     /// Tells a client that is back what it missed; the offset that it had before that, or `None` if it is told that

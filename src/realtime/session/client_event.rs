@@ -21,6 +21,12 @@ pub fn overloaded() -> ByteString {
     pusher::error(Some(REJECTED), "The channel is overloaded and did not get this client event.")
 }
 
+/// What breaks the rule that the sender is subscribed to the channel.
+pub fn not_subscribed(channel: &ChannelName) -> Broken {
+    let message = format!("Client events need a subscription; there is none to {channel}.");
+    ("client_event_not_subscribed", message)
+}
+
 /// The code of every answer to an event that is not passed on.
 pub const REJECTED: u16 = 4301;
 

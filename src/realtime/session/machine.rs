@@ -180,8 +180,7 @@ impl Machine {
     fn publication(&mut self, event: ClientEvent, now: Instant) -> Result<Effect, client_event::Broken> {
         let channel = client_event::destination(&self.app, &event)?;
         let Some(subscription) = self.channels.get(&channel) else {
-            let message = format!("Client events need a subscription; there is none to {channel}.");
-            return Err(("client_event_not_subscribed", message));
+            return Err(client_event::not_subscribed(&channel));
         };
         let user_id = subscription.user_id.clone();
         let publication = client_event::publication(&self.app, event, self.socket, user_id, now)?;

@@ -167,3 +167,21 @@ async fn after_unsubscribing_a_client_may_speak_no_more() {
     other.expect_nothing().await;
     hub.stop().await;
 }
+
+#[actix_rt::test]
+async fn who_is_not_let_into_a_channel_cannot_speak_there_before_being_told() {
+    let hub = TestHub::start_with(|c| {
+        c.apps[0].client_events = true;
+        c.limits.presence_members = 1;
+    })
+    .await;
+    let mut witness = joined(&hub, "presence-x").await;
+    let mut late = hub.connect().await;
+    late.subscribe_signed("presence-x", Some(r#"{"user_id":"8"}"#)).await;
+    trigger(&mut late, "client-x", "presence-x", &json!(1)).await;
+    late.expect("pusher:subscription_error").await;
+    assert_eq!(error(&mut late).await.0, Some(4301));
+    witness.expect_nothing().await;
+    hub.wait_for_metric(&refused("client_event_not_subscribed", 1)).await;
+    hub.stop().await;
+}

@@ -1,5 +1,5 @@
 //! `POST /apps/{id}/batch_events`: up to ten events, each on one channel. All are checked before the first is
-//! published; they are published in their order.
+//! published; they are published in their order, and none when the channel of one is full.
 
 use super::event::{Event, Raw, body_limit};
 use super::info::Attributes;
@@ -41,9 +41,11 @@ pub(super) async fn trigger(
     let events = parse(&body, app, Instant::now())?;
     admit(&hub, app, events.len())?;
     events.iter().try_for_each(|event| event.check_room(&hub, app))?;
-    for event in &events {
-        hub.publish(&app.id, event.channels.clone(), event.publication.clone()).await?;
-    }
+    let on_each = |event: &Event| {
+        let publication = event.publication.clone();
+        event.channels.clone().into_iter().map(move |channel| (channel, publication.clone()))
+    };
+    hub.publish_batch(&app.id, events.iter().flat_map(on_each).collect()).await?;
     if events.iter().all(|event| event.info.is_none()) {
         return Ok(nothing());
     }
