@@ -12,7 +12,7 @@ use crate::http::{self, State};
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
 use crate::realtime::link::Deadlines;
-use crate::realtime::registry::{NoteAll, Parts};
+use crate::realtime::registry::{ConcludeAll, NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
 use crate::realtime::{ChannelTable, Hub, PublishLimit, RegistryActor, SessionTable, Users};
@@ -136,6 +136,7 @@ impl App {
         let deadline = Instant::now() + self.patience;
         tracing::info!(connections = self.hub.table.len(), "draining");
         self.hub.table.close();
+        conclude_channels(&self.hub, self.patience).await;
         say_goodbye(&self.hub, self.patience).await;
         note_positions(&self.hub, deadline).await;
         stop_server(&handle, deadline).await;
@@ -347,6 +348,15 @@ fn capacity(config: &Config) -> usize {
     match config.limits.connections {
         0 => most,
         n => n.min(most),
+    }
+}
+
+/// Has back ends told who had gone before the end began, as nobody would be left to tell it when the grace is over.
+/// Whom we send away ourselves is not told: they are back when the next process is up.
+async fn conclude_channels(hub: &Hub, patience: Duration) {
+    let told = tokio::time::timeout(patience / 3, hub.registry.send(ConcludeAll)).await;
+    if !matches!(told, Ok(Ok(()))) {
+        tracing::warn!("back ends may not be told of all who have left");
     }
 }
 

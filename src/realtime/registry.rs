@@ -9,7 +9,7 @@
 use super::channel::history::Bounds;
 use super::channel::inquiry::{WhatIsCached, WhoIsHere};
 use super::channel::life::Rules;
-use super::channel::message::{Note, Subscribe, Unsubscribe};
+use super::channel::message::{Conclude, Note, Subscribe, Unsubscribe};
 use super::channel::page::{Page, ReadPage};
 use super::channel::setup::Setup;
 use super::channel::{ChannelActor, Member};
@@ -92,6 +92,12 @@ pub struct ReadHistory {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct NoteAll;
+
+/// The process is about to end: back ends are told now what has gone and waits for the end of its grace. Answered
+/// when all channels have told it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct ConcludeAll;
 
 /// A back end asks who is in a presence channel: the ids of its users.
 #[derive(Debug, Message)]
@@ -388,6 +394,17 @@ impl Handler<NoteAll> for RegistryActor {
         let notes: Vec<_> = self.channels.values().map(|channel| channel.addr.send(Note)).collect();
         Box::pin(async move {
             futures_util::future::join_all(notes).await;
+        })
+    }
+}
+
+impl Handler<ConcludeAll> for RegistryActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: ConcludeAll, _: &mut Self::Context) -> Self::Result {
+        let told: Vec<_> = self.channels.values().map(|channel| channel.addr.send(Conclude)).collect();
+        Box::pin(async move {
+            futures_util::future::join_all(told).await;
         })
     }
 }

@@ -20,11 +20,15 @@ pub enum Subject {
 pub struct Absence {
     gone: HashMap<Subject, Instant>,
     due: BTreeSet<(Instant, Subject)>,
+    over: bool,
 }
 
 impl Absence {
     /// It is there; what to tell, unless nobody was told that it was gone.
     pub fn came(&mut self, subject: Subject) -> Option<ChannelFact> {
+        if self.over {
+            return None;
+        }
         if let Some(at) = self.gone.remove(&subject) {
             self.due.remove(&(at, subject));
             return None;
@@ -37,6 +41,9 @@ impl Absence {
 
     /// It is gone, which is to be told at `due`.
     pub fn went(&mut self, subject: Subject, due: Instant) {
+        if self.over {
+            return;
+        }
         if let Some(before) = self.gone.insert(subject.clone(), due) {
             self.due.remove(&(before, subject.clone()));
         }
@@ -55,6 +62,19 @@ impl Absence {
             });
         }
         facts
+    }
+
+    /// The process is about to end: everything that is gone is told now, oldest first. Who goes or comes after this
+    /// does so because of it, and is no news.
+    pub fn conclude(&mut self) -> Vec<ChannelFact> {
+        self.over = true;
+        let last = self.due.last().map(|(at, _)| *at);
+        last.map(|at| self.tell(at)).unwrap_or_default()
+    }
+
+    /// Whether it was concluded.
+    pub const fn is_over(&self) -> bool {
+        self.over
     }
 
     /// When there is something to tell next.
@@ -89,6 +109,17 @@ mod tests {
         absence.went(ana.clone(), now + GRACE);
         assert_eq!(absence.came(ana), None);
         assert!(absence.next_due().is_none() && absence.tell(now + GRACE * 2).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_the_process_tells_who_is_gone_and_nobody_after_that() {
+        let (mut absence, now) = (Absence::default(), Instant::now());
+        absence.went(Subject::Subscribers, now + GRACE * 2);
+        absence.went(Subject::Member("1".into()), now + GRACE);
+        assert_eq!(absence.conclude(), [ChannelFact::MemberRemoved("1".into()), ChannelFact::Vacated]);
+        absence.went(Subject::Member("2".into()), now + GRACE);
+        assert_eq!(absence.came(Subject::Subscribers), None);
+        assert!(absence.next_due().is_none() && absence.conclude().is_empty());
     }
 
     #[test]

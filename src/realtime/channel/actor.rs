@@ -11,7 +11,7 @@
 
 use super::history::History;
 use super::life::Life;
-use super::message::{Publish, Room, Subscribe, Unsubscribe};
+use super::message::{Conclude, Publish, Room, Subscribe, Unsubscribe};
 use super::notes::Noting;
 use super::positions::{Doubt, Parked, Positions, Whence};
 use super::presence::{Joined, Presence};
@@ -286,6 +286,16 @@ impl Handler<Room> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, _: Room, _: &mut Self::Context) {}
+}
+
+impl Handler<Conclude> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Conclude, ctx: &mut Self::Context) {
+        let news = self.life.conclude();
+        self.spread(news, ctx);
+        self.rest(ctx);
+    }
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Life {
         let mut news = Vec::new();
         for user in self.presence.iter_mut().flat_map(|presence| presence.expire(now)) {
             // The grace that back ends are owed is over as well.
-            if self.absence.is_some() {
+            if self.absence.as_ref().is_some_and(|absence| !absence.is_over()) {
                 news.push(News::Fact(ChannelFact::MemberRemoved(user.clone())));
             }
             news.push(News::MemberRemoved(user));
@@ -137,6 +137,18 @@ impl Life {
             self.tell_count(subscribers, &mut news);
         }
         news
+    }
+
+    /// The process is about to end: what back ends are told of who is gone already, without waiting for any grace.
+    pub fn conclude(&mut self) -> Vec<News> {
+        let Some(absence) = self.absence.as_mut().filter(|absence| !absence.is_over()) else {
+            return Vec::new();
+        };
+        let broken = self.presence.iter().flat_map(Presence::broken);
+        let mut facts: Vec<ChannelFact> =
+            broken.map(|user| ChannelFact::MemberRemoved(user.clone())).collect();
+        facts.extend(absence.conclude());
+        facts.into_iter().map(News::Fact).collect()
     }
 
     /// When [`Life::tick`] has something to do next; `None` while nothing is under way.
@@ -275,6 +287,20 @@ mod tests {
         assert!(life.left(socket(1), Departure::Broken, 0, now).is_empty());
         assert_eq!(told(&life.tick(0, now + GRACE)), ["member_removed 7", "-7", "channel_vacated"]);
         assert!(life.is_over(now + GRACE));
+    }
+
+    #[test]
+    fn the_end_of_the_process_tells_back_ends_who_is_gone_and_not_whom_it_drives_away() {
+        let (mut life, now) = life("presence-room", true);
+        for (n, user) in [(1, "7"), (2, "8"), (3, "9")] {
+            enter(&mut life, n, user, now);
+        }
+        life.left(socket(1), Departure::Broken, 2, now);
+        life.left(socket(2), Departure::Unsubscribed, 1, now);
+        assert_eq!(told(&life.conclude()), ["member_removed 7", "member_removed 8"]);
+        assert_eq!(told(&life.left(socket(3), Departure::Closed, 0, now)), ["-9"]);
+        assert_eq!(told(&life.tick(0, now + GRACE)), ["-7"]);
+        assert!(life.conclude().is_empty() && life.is_over(now + GRACE));
     }
 
     #[test]

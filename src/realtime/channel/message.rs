@@ -50,3 +50,8 @@ pub struct Note;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Room;
+
+/// The process is about to end: tell back ends now what has gone and waits for the end of its grace.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Conclude;

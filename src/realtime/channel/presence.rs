@@ -164,6 +164,11 @@ impl Presence {
         expired
     }
 
+    /// The users whose grace runs, the first to end first.
+    pub fn broken(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.due.iter().map(|(_, user)| user)
+    }
+
     /// When a grace ends next.
     pub fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(end, _)| *end)

@@ -106,6 +106,46 @@ async fn members_are_told_of_once_whatever_their_sockets_do() {
 }
 
 #[actix_rt::test]
+async fn who_had_gone_before_a_drain_is_told_of_at_once_and_whom_it_sends_away_is_not() {
+    let room = "presence-room";
+    let (hub, mut heard) = Heard::start(|c| {
+        c.channels.presence_grace_ms = 3_600_000;
+        c.channels.vacated_grace_ms = 3_600_000;
+    })
+    .await;
+    let mut sockets = Vec::new();
+    for user in ["broken", "stays", "left"] {
+        let mut socket = hub.connect().await;
+        socket.subscribe_signed(room, Some(&json!({"user_id": user}).to_string())).await;
+        socket.succeeded(room).await;
+        socket.join(&format!("channel-{user}")).await;
+        sockets.push(socket);
+    }
+    for channel in [room, "channel-left"] {
+        sockets[2].event("pusher:unsubscribe", json!({"channel": channel})).await;
+    }
+    sockets[2].expect_nothing().await;
+    drop(sockets.remove(0));
+    hub.wait_for_metric("bellwire_connections 2").await;
+    hub.stop().await;
+    let mut gone = Vec::new();
+    while let Some(received) = heard.receiver.already() {
+        let body: Value = serde_json::from_slice(&received.body).unwrap();
+        gone.extend(body["events"].as_array().unwrap().clone());
+    }
+    gone.retain(|event| ["channel_vacated", "member_removed"].contains(&event["name"].as_str().unwrap()));
+    gone.sort_by_key(ToString::to_string);
+    let mut expected = [
+        about("channel_vacated", "channel-broken"),
+        about("channel_vacated", "channel-left"),
+        member("member_removed", room, "broken"),
+        member("member_removed", room, "left"),
+    ];
+    expected.sort_by_key(ToString::to_string);
+    assert_eq!(gone, expected);
+}
+
+#[actix_rt::test]
 async fn a_miss_is_told_once_until_the_cache_is_filled_again() {
     let (hub, mut heard) = Heard::start(|_| {}).await;
     let mut sockets = [hub.connect().await, hub.connect().await, hub.connect().await];
