@@ -19,7 +19,7 @@ function suite(filter, words, least) {
       cargo.stderr.on('data', (bytes) => (text += bytes));
       cargo.on('close', (code) => resolve([text, code]));
     });
-    const passed = Number(text.match(/(\d+) passed/)?.[1] ?? 0);
+    const passed = Number(text.match(/tests? run: (\d+) passed/)?.[1] ?? 0);
     const sums = [...text.matchAll(line)].reduce(([tried, bad], [, a, b]) => [tried + Number(a), bad + Number(b)], [0, 0]);
     return {
       numbers: `${sums[0]} ${words.tried}, ${sums[1]} ${words.bad}, in ${passed} tests that passed`,
