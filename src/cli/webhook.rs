@@ -1,12 +1,18 @@
-//! `bellwire webhook create|list|disable`
+//! `bellwire webhook create|list|disable|rotate-secret|new-key`
 
 use super::database;
 use super::output::Output;
 use crate::config::Config;
 use crate::domain::{Clock, EndpointId, Result, TenantId};
+use crate::storage::Conn;
 use crate::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
+use crate::webhooks::rotation;
+use crate::webhooks::secrets::{Shown, SigningSecrets};
+use crate::webhooks::vault::{self, Vault};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -24,6 +30,9 @@ pub(super) enum Verb {
         /// What to call it; the URL's host unless said
         #[arg(long)]
         name: Option<String>,
+        /// Sign with a key pair too, so that it can be verified with a public key (Standard Webhooks' v1a)
+        #[arg(long)]
+        v1a: bool,
     },
     /// List a tenant's endpoints
     List {
@@ -31,6 +40,19 @@ pub(super) enum Verb {
         #[arg(long, value_name = "ID")]
         tenant: TenantId,
     },
+    /// Give an endpoint a new secret, shown this once; the old one signs beside it for a while
+    RotateSecret {
+        /// The endpoint's id
+        id: EndpointId,
+        /// The tenant's id
+        #[arg(long, value_name = "ID")]
+        tenant: TenantId,
+        /// How long the old one goes on signing, at most a week; the configuration's unless said
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=604_800))]
+        overlap_seconds: Option<u64>,
+    },
+    /// Print a key for `webhooks.secret_keys`, which seals the secrets of endpoints
+    NewKey,
     /// Stop an endpoint; its rows stay
     Disable {
         /// The endpoint's id
@@ -42,28 +64,67 @@ pub(super) enum Verb {
 }
 
 pub(super) async fn run(verb: Verb, config: &Config) -> Result<Output> {
+    if let Verb::NewKey = verb {
+        return new_key();
+    }
     let (db, now) = (database::open_migrated(config).await?, Clock::System.now());
     match verb {
-        Verb::Create { tenant, url, events, name } => {
-            let new =
+        Verb::Create { tenant, url, events, name, v1a } => {
+            let mut new =
                 NewEndpoint::parse(EndpointDraft { tenant_id: tenant, name, url, events, secret: None })?;
-            let made = db.transaction(async |conn| endpoint::create(conn, new.clone(), now).await).await?;
-            let secret = made.secret.expose();
-            let human =
-                format!("{secret}\nMade webhook {} to {}. The line above is its secret.", made.id, made.url);
-            Ok(Output { json: json!({"id": made.id, "secret": secret}), human })
+            if v1a {
+                new.secrets.current = SigningSecrets::generate(true)?;
+            }
+            let vault = Vault::of(&config.webhooks, &db)?;
+            let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), now).await;
+            let (made, shown) = db.transaction(create).await?;
+            Ok(shown_once(made.id, &shown, &format!("Made webhook {} to {}.", made.id, made.url)))
         }
         Verb::List { tenant } => {
             let endpoints = endpoint::list(&mut db.read().await?, tenant).await?;
             let columns = ["id", "name", "url", "events", "is_active"];
             Ok(Output::list(&columns, endpoints.iter().map(row)))
         }
+        Verb::RotateSecret { id, tenant, overlap_seconds } => {
+            let vault = Vault::of(&config.webhooks, &db)?;
+            let seconds = overlap_seconds.unwrap_or(config.webhooks.secret_overlap_seconds);
+            let overlap = Duration::from_secs(seconds);
+            let rotate =
+                async |conn: &mut Conn| rotation::rotate(conn, &vault, (tenant, id), overlap, now).await;
+            let shown = db.transaction(rotate).await?;
+            let told = format!("The old secret of webhook {id} goes on signing for {seconds} s.");
+            Ok(shown_once(id, &shown, &told))
+        }
+        Verb::NewKey => new_key(),
         Verb::Disable { id, tenant } => {
             db.transaction(async |conn| endpoint::deactivate(conn, tenant, id, now).await).await?;
             let human = format!("Disabled webhook {id}.");
             Ok(Output { json: json!({"id": id, "is_active": false}), human })
         }
     }
+}
+
+fn shown_once(id: EndpointId, shown: &Shown, told: &str) -> Output {
+    let secret = shown.secret.expose();
+    let mut json = json!({"id": id, "secret": secret});
+    let mut human = format!("{secret}\n{told} The line above is its secret.");
+    if let Some(key) = &shown.public_key {
+        json["public_key"] = json!(key);
+        // Writing to a string does not fail.
+        let _ = write!(human, " Its public key: {key}");
+    }
+    Output { json, human }
+}
+
+/// Needs no database: it is what a database may be waiting for.
+fn new_key() -> Result<Output> {
+    let key = vault::new_key()?.text();
+    let human = format!(
+        "{}\nThe line above is a key. Set BELLWIRE__WEBHOOKS__SECRET_KEYS to it, the same on every node, and keep it: \
+         what it has sealed opens with nothing else.",
+        key.expose()
+    );
+    Ok(Output { json: json!({"key": key.expose()}), human })
 }
 
 fn row(endpoint: &Endpoint) -> Value {

@@ -5,6 +5,7 @@
 //! A key that no code reads has no line here.
 
 mod app;
+mod secret_keys;
 mod source;
 mod webhooks;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
+pub use secret_keys::{SecretKey, SecretKeys};
 pub use source::load;
 pub use webhooks::Webhooks;
 

@@ -1,6 +1,6 @@
 //! `[webhooks]`: bounds, breaker and schedule of outgoing webhooks, where an endpoint says nothing else.
 
-use super::wrong;
+use super::{SecretKeys, wrong};
 use crate::domain::Result;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,21 @@ use serde::{Deserialize, Serialize};
 /// The longest a retry may wait: a week.
 const MAX_RETRY_SECONDS: u64 = 604_800;
 
+/// The longest that a replaced secret may go on signing: a week.
+const MAX_OVERLAP_SECONDS: u64 = 604_800;
+
 /// `[webhooks]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
     /// Networks that endpoints may be in although they are private.
     pub allowed_networks: Vec<IpNet>,
+    /// Seal what endpoints keep secret; the first seals, all open. None: on SQLite a key is made in a file beside the
+    /// database, on PostgreSQL no endpoint can be made.
+    #[serde(skip_serializing)]
+    pub secret_keys: SecretKeys,
+    /// How long a secret that was replaced signs beside the new one; at most a week.
+    pub secret_overlap_seconds: u64,
     /// Requests in flight to one endpoint.
     pub concurrency_per_endpoint: usize,
     /// Requests in flight to all endpoints of one tenant.
@@ -34,6 +43,8 @@ impl Default for Webhooks {
     fn default() -> Self {
         Self {
             allowed_networks: Vec::new(),
+            secret_keys: SecretKeys::default(),
+            secret_overlap_seconds: 86_400,
             concurrency_per_endpoint: 8,
             concurrency_per_tenant: 128,
             concurrency: 256,
@@ -57,6 +68,11 @@ impl Webhooks {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(wrong(format!("webhooks.{key} must be at least 1.")));
+        }
+        if self.secret_overlap_seconds > MAX_OVERLAP_SECONDS {
+            return Err(wrong(format!(
+                "webhooks.secret_overlap_seconds must be at most {MAX_OVERLAP_SECONDS}, a week."
+            )));
         }
         if self.retry_seconds.len() != 5 || self.retry_seconds.iter().any(|s| *s > MAX_RETRY_SECONDS) {
             return Err(wrong(format!(

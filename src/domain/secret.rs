@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 use std::fmt;
+use zeroize::Zeroize;
 
-/// Wraps a secret string. `Debug` hides it, there is no `Display`, and `expose` is the one way to it.
+/// Wraps a secret string. `Debug` hides it, there is no `Display`, and `expose` is the one way to it. It is wiped
+/// when it goes.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -17,6 +19,12 @@ impl Secret {
     /// The secret itself: for signing, comparing and showing once to its owner. Never log it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::endpoints::Works;
 use super::outcome::{Outcome, Report, Verdict};
 use super::signing::Signer;
+use super::vault::Vault;
 use crate::domain::Timestamp;
 use awc::http::Uri;
 use bytes::Bytes;
@@ -25,9 +26,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
-        let signer = Signer::new(endpoint.secret.clone()).ok();
-        let ready = endpoint.url.parse().ok().zip(signer);
+    pub(super) fn new(endpoint: Endpoint, vault: &Vault) -> Self {
+        let ready = endpoint.url.parse().ok().zip(signer(&endpoint, vault));
         Self { endpoint, ready }
     }
 
@@ -35,7 +35,7 @@ impl Target {
     pub(super) fn is_of(&self, other: &Endpoint) -> bool {
         let own = &self.endpoint;
         own.url == other.url
-            && own.secret == other.secret
+            && own.sealed == other.sealed
             && own.backoff == other.backoff
             && own.timeout == other.timeout
     }
@@ -47,6 +47,14 @@ impl Target {
         let headers = signatures.headers(&delivery.message_id);
         Some(Post { url: url.clone(), body, headers, timeout: self.endpoint.timeout })
     }
+}
+
+/// `None` is told to the operator here, and to the owner in the log of attempts.
+fn signer(endpoint: &Endpoint, vault: &Vault) -> Option<Signer> {
+    let opened = endpoint.secrets(vault);
+    let unopened =
+        |why| tracing::error!(webhook.id = %endpoint.id, %why, "the secrets of a webhook do not open");
+    opened.map_err(unopened).ok()?.signer().ok()
 }
 
 /// `{"event":NAME,"data":DATA}`, with the data as it was written: the same bytes at every attempt.
@@ -110,7 +118,11 @@ fn unsendable() -> Report {
         outcome: Outcome::Unsendable,
         status: None,
         body: None,
-        error: Some("The endpoint's URL or secret cannot be used; set them again.".to_owned()),
+        error: Some(
+            "The endpoint's URL or secret cannot be used: set them again, or ask the operator whether the key that \
+             sealed the secret is missing."
+                .to_owned(),
+        ),
         duration: Duration::ZERO,
     }
 }

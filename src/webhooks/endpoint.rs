@@ -1,7 +1,9 @@
 //! `Endpoint`: a subscriber's URL, its secret and its event filters; a row of `webhooks` and its queries.
 
 use super::backoff::{Backoff, MAX_RETRIES};
-use super::signing::{Signer, encode_secret};
+use super::secrets::{Sealed, Secrets, Shown, SigningSecrets};
+use super::signing::Signer;
+use super::vault::{Unopened, Vault};
 use crate::domain::error::FieldErrors;
 use crate::domain::{
     Code, EndpointId, Error, EventFilter, Result, Secret, TenantId, Timestamp, parse_hook_url,
@@ -10,7 +12,6 @@ use crate::storage::schema::webhooks;
 use crate::storage::{Conn, Violation, on_conn, on_conn_skipping_locked};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use rand::TryRng;
 use std::time::Duration;
 
 const MAX_NAME: usize = 255;
@@ -27,8 +28,8 @@ pub struct Endpoint {
     pub name: String,
     /// Where its deliveries are posted.
     pub url: String,
-    /// Signs them.
-    pub secret: Secret,
+    /// What it keeps secret, as it stands in the row.
+    pub sealed: Sealed,
     /// Which events it gets.
     pub events: Vec<EventFilter>,
     /// Whether it gets any.
@@ -80,7 +81,8 @@ pub struct NewEndpoint {
     tenant_id: TenantId,
     name: String,
     url: String,
-    secret: Secret,
+    /// What signs its deliveries; a key pair may be put in for `v1a`.
+    pub secrets: Secrets,
     events: Vec<EventFilter>,
     /// When failed deliveries are tried again; the full schedule unless changed.
     pub backoff: Backoff,
@@ -100,11 +102,11 @@ impl NewEndpoint {
         };
         let secret = collect(&mut errors, "secret", draft.secret.map_or_else(new_secret, check_secret));
         match (url, name, secret) {
-            (Some(url), Some(name), Some(secret)) if errors.is_empty() => Ok(Self {
+            (Some(url), Some(name), Some(current)) if errors.is_empty() => Ok(Self {
                 tenant_id: draft.tenant_id,
                 name,
                 url: url.into(),
-                secret,
+                secrets: Secrets::new(current),
                 events,
                 backoff: Backoff { max_retries: MAX_RETRIES, delay_percent: 100 },
                 timeout: DEFAULT_TIMEOUT,
@@ -114,13 +116,25 @@ impl NewEndpoint {
     }
 }
 
-/// Inserts the endpoint. Its secret is in what is returned, to be shown once.
-pub async fn create(conn: &mut Conn, new: NewEndpoint, now: Timestamp) -> Result<Endpoint> {
+impl Endpoint {
+    /// Opens what it keeps secret.
+    pub fn secrets(&self, vault: &Vault) -> Result<Secrets, Unopened> {
+        Secrets::open(vault, self.tenant_id, &self.sealed)
+    }
+}
+
+/// Inserts the endpoint, its secrets sealed; beside it, what its owner is shown this once.
+pub async fn create(
+    conn: &mut Conn,
+    vault: &Vault,
+    new: NewEndpoint,
+    now: Timestamp,
+) -> Result<(Endpoint, Shown)> {
     let values = (
         webhooks::tenant_id.eq(new.tenant_id),
         webhooks::name.eq(&new.name),
         webhooks::url.eq(&new.url),
-        webhooks::secret.eq(new.secret.expose()),
+        new.secrets.seal(vault, new.tenant_id)?,
         webhooks::events.eq(serde_json::json!(new.events)),
         webhooks::max_retries.eq(column(new.backoff.max_retries.into())),
         webhooks::retry_delay.eq(column(new.backoff.delay_percent.into())),
@@ -138,7 +152,7 @@ pub async fn create(conn: &mut Conn, new: NewEndpoint, now: Timestamp) -> Result
         Err(e) if Violation::of(&e) == Some(Violation::ForeignKey) => {
             Err(Error::not_found("tenant").because(e))
         }
-        row => Endpoint::try_from(row?),
+        row => Ok((Endpoint::try_from(row?)?, new.secrets.current.shown())),
     }
 }
 
@@ -208,7 +222,8 @@ struct EndpointRow {
     tenant_id: TenantId,
     name: String,
     url: String,
-    secret: String,
+    #[diesel(embed)]
+    sealed: Sealed,
     events: serde_json::Value,
     is_active: bool,
     max_retries: i32,
@@ -239,7 +254,7 @@ impl TryFrom<EndpointRow> for Endpoint {
             tenant_id: row.tenant_id,
             name: row.name,
             url: row.url,
-            secret: Secret::new(row.secret),
+            sealed: row.sealed,
             events,
             is_active: row.is_active,
             backoff: Backoff {
@@ -291,16 +306,13 @@ fn parse_filters(texts: &[String], errors: &mut FieldErrors) -> Vec<EventFilter>
     texts.iter().enumerate().filter_map(parse).collect()
 }
 
-fn check_secret(secret: Secret) -> Result<Secret, String> {
-    Signer::new(secret.clone()).map(|_| secret).map_err(|e| e.message().to_owned())
+fn check_secret(secret: Secret) -> Result<SigningSecrets, String> {
+    let checked = Signer::new(secret.clone()).map(|_| SigningSecrets::brought(secret));
+    checked.map_err(|e| e.message().to_owned())
 }
 
-fn new_secret() -> Result<Secret, String> {
-    let mut key = [0; 32];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut key)
-        .map(|()| encode_secret(&key))
-        .map_err(|e| format!("The system gives no random bytes for a secret: {e}."))
+fn new_secret() -> Result<SigningSecrets, String> {
+    SigningSecrets::generate(false).map_err(|e| e.message().to_owned())
 }
 
 #[cfg(test)]
@@ -336,7 +348,7 @@ mod tests {
     fn a_secret_is_made_when_none_is_brought() {
         let (one, two) =
             (NewEndpoint::parse(draft("http://a.example")), NewEndpoint::parse(draft("http://a.example")));
-        let (one, two) = (one.unwrap().secret, two.unwrap().secret);
+        let [one, two] = [one, two].map(|new| new.unwrap().secrets.current.secret);
         assert_ne!(one, two);
         assert_eq!(one.expose().len(), 6 + 44);
         assert!(Signer::new(one).is_ok());

@@ -77,7 +77,7 @@ impl EndpointActor {
     fn aim(&mut self, endpoint: Endpoint) {
         let same = self.target.as_ref().is_some_and(|t| t.is_of(&endpoint));
         if !same {
-            self.target = Some(Arc::new(attempt::Target::new(endpoint)));
+            self.target = Some(Arc::new(attempt::Target::new(endpoint, &self.works.vault)));
         }
     }
 

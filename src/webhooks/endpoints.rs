@@ -5,6 +5,8 @@ use super::client::Outbound;
 use super::delivery;
 use super::endpoint_actor::EndpointActor;
 use super::ledger::Ledger;
+use super::sealing;
+use super::vault::Vault;
 use crate::config;
 use crate::domain::{Clock, EndpointId, Probe, Result, Wake};
 use crate::storage::Db;
@@ -31,6 +33,8 @@ pub(super) struct Works {
     pub(super) metrics: Metrics,
     pub(super) ledger: Ledger,
     pub(super) outbound: Outbound,
+    /// Opens what endpoints keep secret.
+    pub(super) vault: Vault,
     /// A permit is held from before the POST until the attempt is written down.
     pub(super) permits: Semaphore,
     /// In flight to one endpoint.
@@ -47,7 +51,7 @@ impl Works {
 
 impl Endpoints {
     /// Starts the sender; endpoint actors will be spread over `arbiters`, of which there must be one at least.
-    /// On SQLite the leases that a dead process left behind are freed.
+    /// On SQLite the leases that a dead process left behind are freed; secrets are sealed with the present key.
     pub async fn start(
         db: Db,
         clock: Clock,
@@ -73,6 +77,8 @@ impl Endpoints {
             let freed = db.transaction(async |conn| delivery::reclaim(conn).await).await?;
             tracing::debug!(freed, "leases of an earlier process");
         }
+        let vault = Vault::of(config, &db)?;
+        sealing::seal_all(&db, &vault).await?;
         let owner = uuid::Uuid::now_v7().simple().to_string().into();
         let books = Books { db, clock: clock.clone(), metrics: metrics.clone(), owner };
         let ledger = Ledger::start(books, first);
@@ -81,6 +87,7 @@ impl Endpoints {
             metrics,
             ledger,
             outbound,
+            vault,
             permits: Semaphore::new(config.concurrency),
             lanes: config.concurrency_per_endpoint,
             concurrency: config.concurrency,

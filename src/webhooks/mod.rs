@@ -7,6 +7,8 @@
 //! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
 //! [`address`], [`outcome`], [`queue`].
 //!
+//! What an endpoint keeps secret is opened by a [`vault`] when it is about to be sent to.
+//!
 //! [`pusher`] is apart: what happens on an app's channels, posted in Pusher's format, from memory.
 
 pub mod address;
@@ -20,13 +22,20 @@ mod dialer;
 pub mod endpoint;
 mod endpoint_actor;
 mod endpoints;
+mod key_file;
 mod ledger;
 pub mod outcome;
 pub mod pusher;
 pub mod queue;
+pub mod rotation;
+pub mod sealing;
+pub mod secrets;
 pub mod signing;
+pub mod signing_key;
 mod sweep_actor;
+pub mod vault;
 
 pub use endpoints::Endpoints;
 pub use pusher::PusherHooks;
 pub use sweep_actor::SweepActor;
+pub use vault::Vault;

@@ -2,9 +2,12 @@
 //!
 //! Two schemes stand side by side. `X-Webhook-Signature` is the hex HMAC-SHA256 of the body, keyed with the
 //! whole secret string. The other three headers are Standard Webhooks 1.0: `v1,` and the base64 HMAC-SHA256 of
-//! `id.timestamp.body`, keyed with the bytes that the secret encodes. A receiver refuses a timestamp older than
-//! five minutes, so each attempt is signed anew while its id stays.
+//! `id.timestamp.body`, keyed with the bytes that the secret encodes; and `v1a,` with its ed25519 signature, where
+//! the endpoint has a key pair. A receiver refuses a timestamp older than five minutes, so each attempt is signed
+//! anew while its id stays. Secrets that were replaced sign beside the present one until their time.
 
+use super::secrets::{Retired, SigningSecrets};
+use super::signing_key::SigningKey;
 use crate::domain::{Error, Result, Secret, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,10 +20,17 @@ pub const SECRET_PREFIX: &str = "whsec_";
 /// Random bytes in a secret, as Standard Webhooks bounds them.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// An endpoint's secret, ready to sign with.
+/// An endpoint's secrets, ready to sign with.
 pub struct Signer {
+    current: Keys,
+    retired: Vec<(Keys, Timestamp)>,
+}
+
+/// One generation.
+struct Keys {
     secret: Secret,
     key: Vec<u8>,
+    pair: Option<SigningKey>,
 }
 
 /// The values of the four headers of one attempt.
@@ -30,32 +40,52 @@ pub struct Signatures {
     pub body_hex: String,
     /// `webhook-timestamp`
     pub timestamp: String,
-    /// `webhook-signature`
+    /// `webhook-signature`: one for each secret and key pair, the present ones first.
     pub standard: String,
 }
 
 impl Signer {
     /// Reads a secret: `whsec_` and the base64 of 24 to 64 bytes.
     pub fn new(secret: Secret) -> Result<Self> {
-        let encoded = secret.expose().strip_prefix(SECRET_PREFIX);
-        let key = encoded.and_then(|text| STANDARD.decode(text).ok());
-        match key {
-            Some(key) if KEY_BYTES.contains(&key.len()) => Ok(Self { secret, key }),
-            _ => Err(Error::field(
-                "secret",
-                "The secret must be whsec_ followed by the standard base64 of 24 to 64 random bytes.",
-            )),
-        }
+        Self::of(SigningSecrets::brought(secret), Vec::new())
+    }
+
+    /// Of all that an endpoint signs with.
+    pub(super) fn of(current: SigningSecrets, retired: Vec<Retired>) -> Result<Self> {
+        let keys = |r: Retired| Ok((Keys::of(r.secrets)?, r.until));
+        let retired = retired.into_iter().map(keys).collect::<Result<_>>()?;
+        Ok(Self { current: Keys::of(current)?, retired })
     }
 
     /// Signs one attempt at `now` of the message `id`.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> Signatures {
         let timestamp = now.unix_seconds().to_string();
-        let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+        let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+        let retired = self.retired.iter().filter(|(_, until)| *until > now).map(|(keys, _)| keys);
+        let mut standard = Vec::new();
+        for keys in std::iter::once(&self.current).chain(retired) {
+            standard.push(format!("v1,{}", STANDARD.encode(hmac(&keys.key, &[&content]))));
+            standard.extend(keys.pair.as_ref().map(|pair| pair.sign(&content)));
+        }
         Signatures {
-            body_hex: hex::encode(hmac(self.secret.expose().as_bytes(), &[body])),
-            standard: format!("v1,{}", STANDARD.encode(hmac(&self.key, &content))),
+            body_hex: hex::encode(hmac(self.current.secret.expose().as_bytes(), &[body])),
+            standard: standard.join(" "),
             timestamp,
+        }
+    }
+}
+
+impl Keys {
+    fn of(secrets: SigningSecrets) -> Result<Self> {
+        let encoded = secrets.secret.expose().strip_prefix(SECRET_PREFIX);
+        let key = encoded.and_then(|text| STANDARD.decode(text).ok());
+        let pair = secrets.signing_key.map(SigningKey::parse).transpose()?;
+        match key {
+            Some(key) if KEY_BYTES.contains(&key.len()) => Ok(Self { secret: secrets.secret, key, pair }),
+            _ => Err(Error::field(
+                "secret",
+                "The secret must be whsec_ followed by the standard base64 of 24 to 64 random bytes.",
+            )),
         }
     }
 }
@@ -131,6 +161,42 @@ mod tests {
         let (first, second) = (signer.sign("msg_1", at(0), b"{}"), signer.sign("msg_1", at(60), b"{}"));
         assert_ne!(first.standard, second.standard);
         assert_eq!(first.body_hex, second.body_hex);
+    }
+
+    #[test]
+    fn replaced_secrets_sign_beside_the_present_one_until_their_time() {
+        let (old, new) = (SigningSecrets::generate(false).unwrap(), SigningSecrets::generate(true).unwrap());
+        let alone = signer(old.secret.expose()).sign("msg_1", at(59), b"{}");
+        let retired = vec![Retired { secrets: old, until: at(60) }];
+        let both = Signer::of(new.clone(), retired).unwrap();
+        let during = both.sign("msg_1", at(59), b"{}").standard;
+        let signatures: Vec<&str> = during.split(' ').collect();
+        assert_eq!(signatures.len(), 3, "v1 and v1a of the new, v1 of the old: {during}");
+        assert!(signatures[0].starts_with("v1,") && signatures[1].starts_with("v1a,"), "{during}");
+        assert_eq!(signatures[2], alone.standard);
+        assert_eq!(both.sign("msg_1", at(60), b"{}").standard.split(' ').count(), 2, "its time is over");
+        let of_new = signer(new.secret.expose()).sign("msg_1", at(59), b"{}");
+        assert_eq!(both.sign("msg_1", at(59), b"{}").body_hex, of_new.body_hex);
+    }
+
+    #[test]
+    fn the_published_vector_of_v1a_comes_out_beside_v1() {
+        let secrets = SigningSecrets {
+            secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            signing_key: Some(Secret::new(
+                "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==",
+            )),
+        };
+        let signed = Signer::of(secrets, Vec::new()).unwrap().sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            at(1_614_265_330),
+            br#"{"test": 2432232314}"#,
+        );
+        assert_eq!(
+            signed.standard,
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= \
+             v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+        );
     }
 
     #[test]

@@ -4,8 +4,10 @@ use crate::support::TestDb;
 use crate::support::hub::{Somebody, TestHub};
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::socket::data_of;
+use bellwire::config::Webhooks;
 use bellwire::domain::{ChannelName, Clock, EventId, EventName};
-use bellwire::storage::outbox;
+use bellwire::storage::{Conn, outbox};
+use bellwire::webhooks::Vault;
 use bellwire::webhooks::endpoint::{self, EndpointDraft, NewEndpoint};
 use serde_json::{Value, json};
 
@@ -151,8 +153,10 @@ impl TestHub {
             EndpointDraft { tenant_id: owner.tenant, name: None, url: url.to_owned(), events, secret: None };
         let new = NewEndpoint::parse(draft).unwrap();
         let now = Clock::System.now();
-        let made = self.db.transaction(async |conn| endpoint::create(conn, new, now).await).await.unwrap();
-        made.secret.expose().to_owned()
+        let config = Webhooks { secret_keys: self.db.secret_keys(), ..Webhooks::default() };
+        let vault = Vault::of(&config, &self.db).unwrap();
+        let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new, now).await;
+        self.db.transaction(create).await.unwrap().1.secret.expose().to_owned()
     }
 
     /// Makes a product over REST.

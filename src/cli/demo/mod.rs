@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::config::{self, Config};
 use crate::domain::{Code, Error, Result, Secret};
 use crate::telemetry::logs;
+use crate::webhooks::Vault;
 use folder::Folder;
 use receiver::Receiver;
 use script::Script;
@@ -29,7 +30,8 @@ pub(super) async fn run(args: Args, json: bool) -> Result<Output> {
     logs::init(&config.log);
     let receiver = Receiver::start(json)?;
     let db = database::open_migrated(&config).await?;
-    let sample = sample::fill(&db, &receiver.url()).await?;
+    let vault = Vault::of(&config.webhooks, &db)?;
+    let sample = sample::fill(&db, &vault, &receiver.url()).await?;
     receiver.expect_signatures_of(sample.webhook_secret.clone())?;
     let (app, shutdown) = (config.apps[0].clone(), signals::shutdown()?);
     let server = App::build(config).await?;

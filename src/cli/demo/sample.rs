@@ -7,6 +7,7 @@ use crate::catalog::observer::Unit;
 use crate::catalog::product::{self, NewProduct};
 use crate::domain::{Clock, Fields, ProductId, Result, Secret, TenantId, Timestamp, UserId};
 use crate::storage::{Conn, Db};
+use crate::webhooks::Vault;
 use crate::webhooks::endpoint::{self, EndpointDraft, NewEndpoint};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ const SHELVES: [Shelf; 3] = [
 ];
 
 /// Fills an empty database. The webhook comes last, so that it hears only of what happens from now on.
-pub(super) async fn fill(db: &Db, webhook_url: &str) -> Result<Sample> {
+pub(super) async fn fill(db: &Db, vault: &Vault, webhook_url: &str) -> Result<Sample> {
     let now = Clock::System.now();
     db.transaction(async |conn| {
         let tenant = account::create_tenant(conn, &NewTenant::parse("Corner Shop")?, now).await?.id;
@@ -58,7 +59,7 @@ pub(super) async fn fill(db: &Db, webhook_url: &str) -> Result<Sample> {
         let user = account::create_user(conn, &ana, now).await?.id;
         let token = token::issue(conn, user, "demo", &["*".to_owned()], None, now).await?.plaintext;
         let product = stock_shelves(conn, tenant, now).await?;
-        let webhook_secret = subscribe(conn, tenant, webhook_url, now).await?;
+        let webhook_secret = subscribe(conn, vault, tenant, webhook_url, now).await?;
         Ok(Sample { tenant, user, token, product, webhook_secret })
     })
     .await
@@ -87,7 +88,13 @@ fn fields(value: Value) -> Fields {
     Fields::nested(object, String::new())
 }
 
-async fn subscribe(conn: &mut Conn, tenant: TenantId, url: &str, now: Timestamp) -> Result<Secret> {
+async fn subscribe(
+    conn: &mut Conn,
+    vault: &Vault,
+    tenant: TenantId,
+    url: &str,
+    now: Timestamp,
+) -> Result<Secret> {
     let draft = EndpointDraft {
         tenant_id: tenant,
         name: Some("demo".to_owned()),
@@ -95,7 +102,8 @@ async fn subscribe(conn: &mut Conn, tenant: TenantId, url: &str, now: Timestamp)
         events: vec!["*".to_owned()],
         secret: None,
     };
-    Ok(endpoint::create(conn, NewEndpoint::parse(draft)?, now).await?.secret)
+    let (_, shown) = endpoint::create(conn, vault, NewEndpoint::parse(draft)?, now).await?;
+    Ok(shown.secret)
 }
 
 /// A request to the server, ready to send.

@@ -32,6 +32,7 @@ connections_per_ip_per_minute = 0
 [webhooks]
 allowed_networks = ["127.0.0.0/8"]
 sweep_ms = 200
+${process.env.DATABASE_URL ? `secret_keys = ["test:${'A'.repeat(43)}="]` : ''}
 [server]
 shutdown_timeout_seconds = 5
 [[apps]]

@@ -1,11 +1,15 @@
 //! `TestDb`: a migrated database that belongs to one test, and the macro that runs a test on both kinds.
 
 use super::postgres::Postgres;
+use bellwire::config::SecretKeys;
 use bellwire::storage::{Db, DbOptions, migrate};
 use diesel_async::RunQueryDsl;
 use std::ops::Deref;
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// For servers on PostgreSQL, which have no place for a file of their own.
+pub(crate) const SECRET_KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Runs each named `async fn name(db: TestDb)` twice: as `name::sqlite` and as `name::postgres`.
 macro_rules! on_both_databases {
@@ -71,6 +75,12 @@ impl TestDb {
     /// What `[database] url` would say.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The keys that secrets in it are sealed with: on SQLite there is a file for that.
+    pub(crate) fn secret_keys(&self) -> SecretKeys {
+        let keys = if self.is_sqlite() { SecretKeys::parse([]) } else { SecretKeys::parse([SECRET_KEY]) };
+        keys.unwrap()
     }
 
     /// The server behind it, for tests that stop and start it.

@@ -63,6 +63,7 @@ impl TestHub {
         // A third of it is what clients that answer no goodbye may cost a test.
         config.server.shutdown_timeout_seconds = 2;
         db.url().clone_into(&mut config.database.url);
+        config.webhooks.secret_keys = db.secret_keys();
         config.limits.connections_per_ip_per_minute = 0;
         config.webhooks.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
         config.apps = vec![test_app()];

@@ -1,5 +1,6 @@
 //! `Program`: the real `bellwire` binary, run in a folder of its own with a clean environment.
 
+use super::db::SECRET_KEY;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -27,7 +28,11 @@ impl Program {
 
     /// On this database instead of the default file.
     pub(crate) fn on(database_url: &str) -> Self {
-        Self::new().with_env("DATABASE_URL", database_url)
+        let program = Self::new().with_env("DATABASE_URL", database_url);
+        if database_url.starts_with("sqlite:") {
+            return program;
+        }
+        program.with_env("BELLWIRE__WEBHOOKS__SECRET_KEYS", SECRET_KEY)
     }
 
     pub(crate) fn with_env(mut self, key: &str, value: &str) -> Self {

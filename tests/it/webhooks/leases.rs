@@ -91,7 +91,7 @@ async fn what_a_dead_process_had_posted_is_sent_again_with_its_id(db: TestDb) {
     let endpoint = world.endpoint(&receiver.url()).await;
     let arbiter = Arbiter::new();
     let doomed =
-        Sender::start_on(arbiter.handle(), world.db.open_another(), world.clock.clone(), &loopback()).await;
+        Sender::start_on(arbiter.handle(), world.db.open_another(), world.clock.clone(), &world.config).await;
     let message_id = world.commit("{}").await;
     doomed.wake(&[endpoint.id]);
     assert_eq!(receiver.next().await.header("webhook-id"), message_id);

@@ -4,5 +4,7 @@ mod client;
 mod delivering;
 mod leases;
 mod pusher;
+mod secrets;
+mod signatures;
 mod trouble;
 mod world;

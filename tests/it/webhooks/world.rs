@@ -6,12 +6,13 @@ use bellwire::config;
 use bellwire::domain::{
     ChannelName, Clock, EndpointId, EventName, Secret, TenantId, Timestamp, Wake, WakeEndpoints,
 };
-use bellwire::storage::Db;
 use bellwire::storage::outbox::{self, NewEvent};
-use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs};
+use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs, webhooks};
+use bellwire::storage::{Conn, Db};
 use bellwire::telemetry::Metrics;
 use bellwire::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
-use bellwire::webhooks::{Endpoints, SweepActor};
+use bellwire::webhooks::secrets::Sealed;
+use bellwire::webhooks::{Endpoints, SweepActor, Vault};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
@@ -116,7 +117,13 @@ impl World {
         Self::with(db, Clock::fixed(start()), loopback()).await
     }
 
-    pub(super) async fn with(db: TestDb, clock: Clock, config: config::Webhooks) -> Self {
+    /// The same at the present time, for receivers that compare a signature's time with their own.
+    pub(super) async fn today(db: TestDb) -> Self {
+        Self::with(db, Clock::fixed(Clock::System.now()), loopback()).await
+    }
+
+    pub(super) async fn with(db: TestDb, clock: Clock, mut config: config::Webhooks) -> Self {
+        config.secret_keys = db.secret_keys();
         let tenant = create_tenant(&db).await;
         let sender = Sender::start(db.open_another(), clock.clone(), &config).await;
         Self { db, clock, config, tenant, sender }
@@ -138,7 +145,8 @@ impl World {
         self.endpoint_with(url, |_| ()).await
     }
 
-    pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
+    /// What `endpoint` makes.
+    pub(super) fn draft(&self, url: &str) -> NewEndpoint {
         let mut new = NewEndpoint::parse(EndpointDraft {
             tenant_id: self.tenant,
             name: None,
@@ -148,9 +156,30 @@ impl World {
         })
         .unwrap();
         new.timeout = Duration::from_secs(1);
+        new
+    }
+
+    pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
+        let mut new = self.draft(url);
         change(&mut new);
         let now = self.clock.now();
-        self.db.transaction(async |conn| endpoint::create(conn, new.clone(), now).await).await.unwrap()
+        let vault = self.vault();
+        let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), now).await;
+        self.db.transaction(create).await.unwrap().0
+    }
+
+    /// Puts these secrets into the endpoint's row.
+    pub(super) async fn put(&self, endpoint: EndpointId, sealed: &Sealed) {
+        let row = webhooks::table.filter(webhooks::id.eq(endpoint));
+        let update = async |conn: &mut Conn| {
+            Ok(on_conn!(conn, c => diesel::update(row).set(sealed).execute(c).await)?)
+        };
+        self.db.transaction(update).await.unwrap();
+    }
+
+    /// The vault of its own sender.
+    pub(super) fn vault(&self) -> Vault {
+        Vault::of(&self.config, &self.db).unwrap()
     }
 
     /// Commits an event with this data and tells nobody. Returns its message id.
