@@ -19,7 +19,7 @@ use crate::realtime::{ChannelTable, Hub, PublishLimit, RegistryActor, SessionTab
 use crate::storage::{Db, DbOptions, migrate, outbox, positions};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
-use crate::webhooks::{Endpoints, PusherHooks, SweepActor};
+use crate::webhooks::{Doorbell, Endpoints, PusherHooks, SweepActor, Vault};
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
@@ -105,9 +105,7 @@ impl App {
             metrics: metrics.clone(),
             registry: registry.clone(),
         });
-        let observer =
-            Observer::new(db.clone(), clock.clone(), registry.clone().recipient(), metrics.clone());
-        let state = State { db, clock, tokens, observer, config: config.clone(), metrics };
+        let state = state(&config, (db, clock, tokens), &registry, &metrics)?;
         let mut watched = vec![
             ("registry", registry.recipient()),
             ("sentinel", sentinel.recipient()),
@@ -151,6 +149,29 @@ impl App {
             .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?
             .map_err(|e| Error::new(Code::Internal, "The server failed.").because(e))
     }
+}
+
+/// What every request needs.
+fn state(
+    config: &Arc<Config>,
+    (db, clock, tokens): (Db, Clock, Tokens),
+    registry: &Addr<RegistryActor>,
+    metrics: &Arc<Metrics>,
+) -> Result<State> {
+    let nudge = registry.clone().recipient();
+    let observer = Observer::new(db.clone(), clock.clone(), nudge, metrics.clone());
+    let doorbell = Doorbell::new(registry.clone().recipient(), metrics.clone());
+    let vault = Vault::of(&config.webhooks, &db)?;
+    Ok(State {
+        db,
+        clock,
+        tokens,
+        observer,
+        vault,
+        doorbell,
+        config: config.clone(),
+        metrics: metrics.clone(),
+    })
 }
 
 /// Both kinds of webhooks at once, each within `limit`.

@@ -10,7 +10,7 @@
 pub mod category;
 pub mod observer;
 pub mod order;
-pub mod page;
+
 pub mod product;
 pub mod seed;
 mod stock;
@@ -18,8 +18,8 @@ mod stock;
 use crate::domain::Fields;
 use crate::domain::fields::Given;
 
+pub use crate::storage::page::{Listed, Page};
 pub use observer::Observer;
-pub use page::{Listed, Page};
 
 /// Largest amount of money in minor units. Times the largest quantity it still fits 64 bits.
 const MAX_MONEY: i64 = 1_000_000_000_000;

@@ -30,6 +30,18 @@ pub async fn create<T: Serialize>(
     sent: &Sent,
     work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
 ) -> Result<HttpResponse> {
+    create_once_shown(state, identity, cause, sent, work, |_| ()).await
+}
+
+/// The same where a part of the answer is shown once: `hide` takes it out of what is kept for a repeat.
+pub async fn create_once_shown<T: Serialize>(
+    state: &State,
+    identity: &Identity,
+    cause: Cause,
+    sent: &Sent,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+    hide: impl FnOnce(&mut T),
+) -> Result<HttpResponse> {
     let Some(key) = Key::of(sent)? else {
         let made = state.observer.commit(identity.tenant_id, cause.0, work).await?;
         return Ok(respond::json(StatusCode::CREATED, respond::data_text(&made)?));
@@ -38,8 +50,11 @@ pub async fn create<T: Serialize>(
         return Ok(replay(answer));
     }
     let done = state.observer.commit(identity.tenant_id, cause.0, async |conn, unit| {
-        let made = work(conn, unit).await?;
-        key.keep(conn, identity, unit, respond::data_text(&made)?).await
+        let mut made = work(conn, unit).await?;
+        let answer = respond::data_text(&made)?;
+        hide(&mut made);
+        key.keep(conn, identity, unit, respond::data_text(&made)?).await?;
+        Ok(answer)
     });
     match done.await {
         Ok(body) => Ok(respond::json(StatusCode::CREATED, body)),
@@ -83,12 +98,11 @@ impl Key {
         }
     }
 
-    async fn keep(&self, conn: &mut Conn, identity: &Identity, unit: &Unit, body: String) -> Result<String> {
+    async fn keep(&self, conn: &mut Conn, identity: &Identity, unit: &Unit, body: String) -> Result<()> {
         let status = i32::from(StatusCode::CREATED.as_u16());
         let answer = Answer { fingerprint: self.fingerprint.clone(), status, body };
         let owner = (identity.tenant_id, identity.user_id);
-        idempotency::keep(conn, owner, &self.text, &answer, unit.now()).await?;
-        Ok(answer.body)
+        idempotency::keep(conn, owner, &self.text, &answer, unit.now()).await
     }
 }
 

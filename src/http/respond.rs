@@ -2,9 +2,9 @@
 //! for those that actix finds before a handler runs.
 
 use super::State;
-use crate::catalog::{Listed, Page};
 use crate::domain::error::FieldErrors;
 use crate::domain::{Code, Error, Result};
+use crate::storage::page::{Cursor, Listed, Page, Slice};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
@@ -75,6 +75,11 @@ pub fn data(value: &impl Serialize) -> Result<HttpResponse> {
     Ok(json(StatusCode::OK, data_text(value)?))
 }
 
+/// 202 with `{"data": …}`: it will be done soon.
+pub fn accepted(value: &impl Serialize) -> Result<HttpResponse> {
+    Ok(json(StatusCode::ACCEPTED, data_text(value)?))
+}
+
 /// 204 without a body.
 pub fn no_content() -> HttpResponse {
     HttpResponse::NoContent().finish()
@@ -122,7 +127,7 @@ pub fn list<T: Serialize>(request: &HttpRequest, page: &Page, listed: &Listed<T>
     let count = i64::try_from(listed.rows.len()).unwrap_or(i64::MAX);
     let last_page = ((listed.total + page.per_page - 1) / page.per_page).max(1);
     let path = address(request);
-    let link = |number| link(&path, request.query_string(), number);
+    let link = |number| link(&path, request.query_string(), ("page", number));
     let links = Links {
         first: link(1),
         last: link(last_page),
@@ -141,6 +146,40 @@ pub fn list<T: Serialize>(request: &HttpRequest, page: &Page, listed: &Listed<T>
     HttpResponse::Ok().json(List { data: &listed.rows, links, meta })
 }
 
+#[derive(Serialize)]
+struct Run<'a, T> {
+    data: &'a [T],
+    links: RunLinks,
+    meta: RunMeta,
+}
+
+/// Laravel's four; a list that is read by cursor here knows only where it goes on.
+#[derive(Serialize)]
+struct RunLinks {
+    first: Option<String>,
+    last: Option<String>,
+    prev: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RunMeta {
+    path: String,
+    per_page: usize,
+    next_cursor: Option<String>,
+    prev_cursor: Option<String>,
+}
+
+/// 200 with a part of a long list, as Laravel's `cursorPaginate` shows it.
+pub fn slice<T: Serialize>(request: &HttpRequest, cursor: Cursor, slice: &Slice<T>) -> HttpResponse {
+    let path = address(request);
+    let next = slice.next.map(|next| link(&path, request.query_string(), ("cursor", next)));
+    let links = RunLinks { first: None, last: None, prev: None, next };
+    let next_cursor = slice.next.map(|next| next.to_string());
+    let meta = RunMeta { path, per_page: cursor.per_page, next_cursor, prev_cursor: None };
+    HttpResponse::Ok().json(Run { data: &slice.rows, links, meta })
+}
+
 /// The address as the client wrote it. What a proxy says of it counts only when the proxy is trusted.
 fn address(request: &HttpRequest) -> String {
     let info = request.connection_info();
@@ -157,10 +196,10 @@ fn address(request: &HttpRequest) -> String {
     }
 }
 
-fn link(path: &str, query: &str, page: i64) -> String {
-    let others = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key != "page");
+fn link(path: &str, query: &str, (place, number): (&str, i64)) -> String {
+    let others = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key != place);
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(others).append_pair("page", &page.to_string());
+    query.extend_pairs(others).append_pair(place, &number.to_string());
     format!("{path}?{}", query.finish())
 }
 
@@ -171,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_link_keeps_the_other_parameters() {
-        let to_third = link("/p", "page=2&sort=-price&filter[name]=a b", 3);
+        let to_third = link("/p", "page=2&sort=-price&filter[name]=a b", ("page", 3));
         assert_eq!(to_third, "/p?sort=-price&filter%5Bname%5D=a+b&page=3");
     }
 

@@ -6,9 +6,10 @@ use crate::config::Config;
 use crate::domain::Clock;
 use crate::storage::Db;
 use crate::telemetry::Metrics;
+use crate::webhooks::{Doorbell, Vault};
 use std::sync::Arc;
 
-/// Made once a worker: the observer's clone owns a slot of the registry's mailbox.
+/// Made once a worker: the observer's and the doorbell's clones own slots of the registry's mailbox.
 #[derive(Clone)]
 pub struct State {
     /// The rows.
@@ -19,6 +20,10 @@ pub struct State {
     pub tokens: Tokens,
     /// The way for changes of the catalog.
     pub observer: Observer,
+    /// Seals what endpoints keep secret.
+    pub vault: Vault,
+    /// Where the sender of webhooks is told to look.
+    pub doorbell: Doorbell,
     /// The settings.
     pub config: Arc<Config>,
     /// The counters.

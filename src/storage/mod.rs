@@ -13,6 +13,7 @@ pub mod idempotency;
 mod lock;
 pub mod migrate;
 pub mod outbox;
+pub mod page;
 pub mod positions;
 mod postgres;
 pub mod prune;

@@ -4,8 +4,8 @@
 use super::schema::{events, webhook_deliveries, webhooks};
 use super::{Conn, lock, on_conn};
 use crate::domain::{
-    ChannelName, Code, Committed, EndpointId, Error, Event, EventFilter, EventId, EventName, Result,
-    SocketId, TenantId, Timestamp,
+    ChannelName, Code, Committed, DeliveryId, EndpointId, Error, Event, EventFilter, EventId, EventName,
+    Result, SocketId, TenantId, Timestamp,
 };
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -47,6 +47,28 @@ pub async fn write(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Resul
         written.push(event);
     }
     Ok(Committed { events: written.into(), endpoints: touched.into_iter().collect() })
+}
+
+/// Writes an event that goes to one endpoint alone, whatever its filters say, and its delivery. As [`write()`],
+/// call it last.
+pub async fn write_for(
+    conn: &mut Conn,
+    new: NewEvent,
+    endpoint: EndpointId,
+    now: Timestamp,
+) -> Result<DeliveryId> {
+    lock::event_order(conn).await?;
+    let event = insert(conn, new, now).await?;
+    let values = (
+        webhook_deliveries::webhook_id.eq(endpoint),
+        webhook_deliveries::event_id.eq(event.id),
+        webhook_deliveries::status.eq("pending"),
+        webhook_deliveries::due_at.eq(now),
+        webhook_deliveries::created_at.eq(now),
+        webhook_deliveries::updated_at.eq(now),
+    );
+    let insert = diesel::insert_into(webhook_deliveries::table).values(values);
+    Ok(on_conn!(conn, c => insert.returning(webhook_deliveries::id).get_result(c).await)?)
 }
 
 /// Up to `limit` events with ids above `after`, in id order.

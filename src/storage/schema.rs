@@ -147,6 +147,7 @@ table! {
         headers -> Nullable<Text>,
         auth -> Nullable<Text>,
         encryption_key -> Nullable<Text>,
+        deleted_at -> Nullable<Timestamp>,
     }
 }
 

@@ -4,6 +4,7 @@
 use super::delivery::{Delivery, State, settle};
 use super::endpoint::note_triggered;
 use super::outcome::{Outcome, Report, Verdict};
+use super::stats;
 use crate::domain::{DeliveryId, EndpointId, Result, Timestamp};
 use crate::storage::Conn;
 use crate::storage::schema::webhook_delivery_logs;
@@ -43,6 +44,11 @@ impl Attempt {
             verdict,
             at,
         }
+    }
+
+    /// Whether it was not the first of its schedule.
+    pub(super) const fn is_retry(&self) -> bool {
+        self.before > 0
     }
 
     fn state(&self) -> State {
@@ -85,6 +91,7 @@ pub async fn write(conn: &mut Conn, owner: &str, attempts: &[Attempt], now: Time
     let counted: Vec<bool> = attempts.iter().map(|a| settled.remove(&a.delivery)).collect();
     let rows = attempts.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(a, _)| a);
     insert(conn, rows.clone().map(Attempt::row).collect()).await?;
+    stats::count(conn, rows.clone()).await?;
     let called: BTreeSet<EndpointId> = rows.map(|a| a.endpoint).collect();
     note_triggered(conn, &Vec::from_iter(called), now).await?;
     Ok(counted)

@@ -9,6 +9,9 @@
 //!
 //! What an endpoint keeps secret is opened by a [`vault`] when it is about to be sent to.
 //!
+//! For the owner of an endpoint: [`deliveries`] lists them, [`recovery`] sends them again, [`stats`] says how the
+//! sending goes; [`Doorbell`] makes the sender look at once.
+//!
 //! [`pusher`] is apart: what happens on an app's channels, posted in Pusher's format, from memory.
 
 pub mod address;
@@ -16,9 +19,11 @@ mod attempt;
 pub mod backoff;
 mod books;
 pub mod client;
+pub mod deliveries;
 pub mod delivery;
 pub mod delivery_log;
 mod dialer;
+mod doorbell;
 pub mod endpoint;
 mod endpoint_actor;
 mod endpoints;
@@ -27,14 +32,18 @@ mod ledger;
 pub mod outcome;
 pub mod pusher;
 pub mod queue;
+pub mod recovery;
 pub mod rotation;
 pub mod sealing;
 pub mod secrets;
 pub mod signing;
 pub mod signing_key;
+pub mod stats;
 mod sweep_actor;
+pub mod time_range;
 pub mod vault;
 
+pub use doorbell::Doorbell;
 pub use endpoints::Endpoints;
 pub use pusher::PusherHooks;
 pub use sweep_actor::SweepActor;

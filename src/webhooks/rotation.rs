@@ -52,7 +52,8 @@ pub async fn change(
     now: Timestamp,
     change: impl FnOnce(&mut Secrets) -> Result<()>,
 ) -> Result<Secrets> {
-    let row = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::tenant_id.eq(tenant)));
+    let own = webhooks::tenant_id.eq(tenant).and(webhooks::deleted_at.is_null());
+    let row = webhooks::table.filter(webhooks::id.eq(id).and(own));
     let found: Option<Sealed> =
         on_conn_locking!(&mut *conn, row, |q, c| q.select(Sealed::as_select()).first(c).await.optional())?;
     let found = found.ok_or_else(|| Error::not_found("webhook"))?;

@@ -41,4 +41,5 @@ mod statements;
 mod stock_clients;
 mod storage;
 mod traps;
+mod webhook_api;
 mod webhooks;

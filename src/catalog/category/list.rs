@@ -1,8 +1,8 @@
 //! Lists of categories: what they can be filtered and sorted by.
 
 use super::{Category, CategoryResource, of, show_all};
-use crate::catalog::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::domain::{Result, TenantId};
+use crate::storage::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::storage::schema::categories;
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;

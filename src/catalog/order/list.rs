@@ -1,8 +1,8 @@
 //! Lists of orders: what they can be filtered and sorted by.
 
 use super::{Order, OrderResource, OrderStatus, of, show_all};
-use crate::catalog::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::domain::{Result, TenantId, Timestamp, UserId};
+use crate::storage::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::storage::schema::orders;
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;

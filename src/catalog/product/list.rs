@@ -1,8 +1,8 @@
 //! Lists of products: what they can be filtered and sorted by.
 
 use super::{Product, ProductResource, live, show_all};
-use crate::catalog::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::domain::{CategoryId, Result, TenantId};
+use crate::storage::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::storage::schema::products;
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;

@@ -8,3 +8,4 @@ pub mod orders;
 pub mod products;
 pub mod pusher_api;
 pub mod socket;
+pub mod webhooks;

@@ -31,6 +31,12 @@ impl Caller {
         Self { tenant, token, client }
     }
 
+    /// A user of a hub in this process.
+    pub(crate) fn with_token(tenant: &str, token: &str) -> Self {
+        let client = Client::builder().timeout(Duration::from_secs(20)).finish();
+        Self { tenant: tenant.to_owned(), token: token.to_owned(), client }
+    }
+
     /// Subscribes a URL to events; the secret.
     pub(crate) async fn subscribe(&self, program: &Program, url: &str, events: &str) -> String {
         let args = ["webhook", "create", "--tenant", &self.tenant, "--url", url, "--events", events];

@@ -1,6 +1,7 @@
 //! `Rest`: the REST routes on a real server and port, and a client that speaks to them for one shop.
 
 use super::{Shop, TestDb};
+use actix::{Actor, Context, Handler};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -8,18 +9,36 @@ use awc::http::Method;
 use awc::http::header::HeaderMap;
 use bellwire::auth::Tokens;
 use bellwire::config::Config;
+use bellwire::domain::{EndpointId, WakeEndpoints};
 use bellwire::http::{self, State, middleware};
+use bellwire::webhooks::{Doorbell, Vault};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A server on a free port, a shop, and a token that may do everything.
 pub(crate) struct Rest {
     pub(crate) shop: Shop,
     pub(crate) token: String,
     pub(crate) db: TestDb,
+    rung: Arc<Mutex<Vec<EndpointId>>>,
     address: String,
     client: awc::Client,
     server: ServerHandle,
+}
+
+/// Keeps every ring at the door of the sender of webhooks.
+struct Ear(Arc<Mutex<Vec<EndpointId>>>);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Handler<WakeEndpoints> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, WakeEndpoints(ids): WakeEndpoints, _: &mut Self::Context) {
+        self.0.lock().unwrap().extend(ids);
+    }
 }
 
 /// A request being written.
@@ -45,13 +64,18 @@ impl Rest {
         Self::open_with(db, Config::default()).await
     }
 
-    pub(crate) async fn open_with(db: TestDb, config: Config) -> Self {
+    pub(crate) async fn open_with(db: TestDb, mut config: Config) -> Self {
+        config.webhooks.secret_keys = db.secret_keys();
         let shop = Shop::open(&db).await;
+        let rung = Arc::<Mutex<Vec<EndpointId>>>::default();
+        let ear = Ear(rung.clone()).start().recipient();
         let state = State {
             db: shop.db.clone(),
             clock: shop.clock.clone(),
             tokens: Tokens::new(shop.db.clone(), shop.clock.clone(), &config.auth),
             observer: shop.observer.clone(),
+            vault: Vault::of(&config.webhooks, &db).unwrap(),
+            doorbell: Doorbell::new(ear, shop.metrics.clone()),
             config: Arc::new(config),
             metrics: shop.metrics.clone(),
         };
@@ -68,11 +92,16 @@ impl Rest {
         let handle = server.handle();
         actix_rt::spawn(server);
         let token = shop.token(&["*"]).await;
-        Self { shop, token, db, address, client: awc::Client::default(), server: handle }
+        Self { shop, token, db, rung, address, client: awc::Client::default(), server: handle }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The endpoints that the sender was told to look at since the last call.
+    pub(crate) fn rung(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut self.rung.lock().unwrap())
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {

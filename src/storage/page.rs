@@ -1,7 +1,8 @@
 //! `Page`: which part of a list is asked for and in which order, parsed once from the query string.
 //!
 //! `page`, `per_page`, `sort=-price,name` and `filter[…]`; whatever else stands in the query is an error that
-//! names it. Reads like `domain::Fields`: every error is collected, and `finish` gives the verdict.
+//! names it. A list that may be long has a [`Cursor`] instead of pages and one order: it need not be counted, and
+//! its thousandth part costs what its first does. Reads like `domain::Fields`: every error is collected, and `finish` gives the verdict.
 
 use crate::domain::error::FieldErrors;
 use crate::domain::{Error, Result, Timestamp};
@@ -59,23 +60,62 @@ pub struct Listed<T> {
     pub total: i64,
 }
 
+/// The part of a long list that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Rows that stand behind this one; from the beginning where there is none.
+    pub after: Option<i64>,
+    /// 1 to 100.
+    pub per_page: usize,
+}
+
+/// Some rows of a long list, and where it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice<T> {
+    /// Perhaps fewer than were asked for, also where more follow.
+    pub rows: Vec<T>,
+    /// The next [`Cursor::after`]; none at the list's end.
+    pub next: Option<i64>,
+}
+
 /// What a list can be sorted and filtered by.
-pub(super) struct Columns {
-    pub(super) sorts: &'static [&'static str],
-    pub(super) filters: &'static [&'static str],
+pub(crate) struct Columns {
+    pub(crate) sorts: &'static [&'static str],
+    pub(crate) filters: &'static [&'static str],
 }
 
 /// A list's query string, being read.
-pub(super) struct ListQuery {
+pub(crate) struct ListQuery {
     page: Page,
+    /// Of a list without pages.
+    after: Option<i64>,
     filters: BTreeMap<&'static str, String>,
     errors: FieldErrors,
 }
 
 impl ListQuery {
-    pub(super) fn parse(query: &str, columns: &Columns) -> Self {
+    /// Of a list that is read by cursor: `cursor`, `per_page` and filters.
+    pub(crate) fn parse_cursor(query: &str, filters: &'static [&'static str]) -> Self {
+        let mut list = Self::empty();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "cursor" => list.after = list.number("cursor", &value, i64::MAX),
+                "per_page" => {
+                    list.page.per_page = list.number("per_page", &value, MAX_PER_PAGE).unwrap_or(1);
+                }
+                key => list.filter(key, &value, filters, "cursor, per_page"),
+            }
+        }
+        list
+    }
+
+    fn empty() -> Self {
         let page = Page { number: 1, per_page: PER_PAGE, sorts: Vec::new() };
-        let mut list = Self { page, filters: BTreeMap::new(), errors: FieldErrors::new() };
+        Self { page, after: None, filters: BTreeMap::new(), errors: FieldErrors::new() }
+    }
+
+    pub(crate) fn parse(query: &str, columns: &Columns) -> Self {
+        let mut list = Self::empty();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*key {
                 "page" => list.page.number = list.number("page", &value, MAX_PAGE).unwrap_or(1),
@@ -83,7 +123,7 @@ impl ListQuery {
                     list.page.per_page = list.number("per_page", &value, MAX_PER_PAGE).unwrap_or(1);
                 }
                 "sort" => list.sort(&value, columns.sorts),
-                key => list.filter(key, &value, columns.filters),
+                key => list.filter(key, &value, columns.filters, "page, per_page, sort"),
             }
         }
         list
@@ -116,7 +156,7 @@ impl ListQuery {
         }
     }
 
-    fn filter(&mut self, key: &str, value: &str, known: &'static [&'static str]) {
+    fn filter(&mut self, key: &str, value: &str, known: &'static [&'static str], others: &str) {
         let name = key.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']'));
         let column = name.and_then(|name| known.iter().find(|column| **column == name));
         match column {
@@ -130,7 +170,7 @@ impl ListQuery {
                 self.wrong(
                     key,
                     format!(
-                        "The {key} parameter is unknown here; known are: page, per_page, sort, {}.",
+                        "The {key} parameter is unknown here; known are: {others}, {}.",
                         filters.join(", ")
                     ),
                 );
@@ -139,24 +179,24 @@ impl ListQuery {
     }
 
     /// A filter's text.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.filters.remove(name)
     }
 
     /// A filter's text as a pattern that finds it anywhere; its own wildcards are escaped with `\`.
-    pub(super) fn contains(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn contains(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
         let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         Some(format!("%{escaped}%"))
     }
 
     /// A filter's value; `kind` says what it must be.
-    pub(super) fn value<T: FromStr>(&mut self, name: &str, kind: &str) -> Option<T> {
+    pub(crate) fn value<T: FromStr>(&mut self, name: &str, kind: &str) -> Option<T> {
         self.read(name, kind, |text| text.parse().ok())
     }
 
     /// `true`, `false`, `1` or `0`.
-    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
         self.read(name, "true or false", |text| match text {
             "true" | "1" => Some(true),
             "false" | "0" => Some(false),
@@ -165,11 +205,12 @@ impl ListQuery {
     }
 
     /// An RFC 3339 date and time.
-    pub(super) fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
         self.read(name, "an RFC 3339 date and time", Timestamp::parse_rfc3339)
     }
 
-    fn read<T>(&mut self, name: &str, kind: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// A filter that `read` understands.
+    pub(crate) fn read<T>(&mut self, name: &str, kind: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = read(&text);
         if value.is_none() {
@@ -180,8 +221,15 @@ impl ListQuery {
     }
 
     /// The verdict: every error collected, or the page.
-    pub(super) fn finish(self) -> Result<Page> {
+    pub(crate) fn finish(self) -> Result<Page> {
         if self.errors.is_empty() { Ok(self.page) } else { Err(Error::invalid(self.errors)) }
+    }
+
+    /// The verdict on a list that is read by cursor.
+    pub(crate) fn finish_cursor(self) -> Result<Cursor> {
+        let after = self.after;
+        let page = self.finish()?;
+        Ok(Cursor { after, per_page: usize::try_from(page.per_page).unwrap_or(1) })
     }
 }
 
@@ -206,7 +254,7 @@ macro_rules! paged {
         query.then_order_by($table::id.asc()).limit($page.per_page).offset($page.offset())
     }};
 }
-pub(super) use paged;
+pub(crate) use paged;
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +288,16 @@ mod tests {
         let expected =
             ["filter[colour]", "filter[is_active]", "filter[name]", "limit", "page", "per_page", "sort"];
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_long_list_goes_on_from_a_cursor() {
+        let mut query = ListQuery::parse_cursor("cursor=77&per_page=20&filter[name]=tea", COLUMNS.filters);
+        assert_eq!(query.text("name").as_deref(), Some("tea"));
+        assert_eq!(query.finish_cursor().unwrap(), Cursor { after: Some(77), per_page: 20 });
+        let query = ListQuery::parse_cursor("cursor=x&page=2&sort=id", COLUMNS.filters);
+        let error = query.finish_cursor().unwrap_err();
+        assert_eq!(error.fields().keys().collect::<Vec<_>>(), ["cursor", "page", "sort"]);
     }
 
     #[test]
