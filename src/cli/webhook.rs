@@ -3,7 +3,7 @@
 use super::database;
 use super::output::Output;
 use crate::config::Config;
-use crate::domain::{Clock, EndpointId, Result, TenantId};
+use crate::domain::{Clock, EndpointId, Error, Result, TenantId};
 use crate::storage::Conn;
 use crate::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
 use crate::webhooks::rotation;
@@ -75,6 +75,7 @@ pub(super) async fn run(verb: Verb, config: &Config) -> Result<Output> {
             if v1a {
                 new.secrets.current = SigningSecrets::generate(true)?;
             }
+            config.webhooks.permit_url(new.url()).map_err(|message| Error::field("url", message))?;
             let vault = Vault::of(&config.webhooks, &db)?;
             let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), now).await;
             let (made, shown) = db.transaction(create).await?;

@@ -5,6 +5,7 @@
 //! A key that no code reads has no line here.
 
 mod app;
+mod ports;
 mod secret_keys;
 mod source;
 mod webhooks;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
+pub use ports::PortRange;
 pub use secret_keys::{SecretKey, SecretKeys};
 pub use source::load;
 pub use webhooks::Webhooks;
@@ -264,6 +266,9 @@ impl Config {
         let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for app in &self.apps {
             app.validate()?;
+            for hook in &app.webhooks {
+                self.webhooks.permit_url(&hook.url).map_err(|m| wrong(format!("[[apps.webhooks]] {m}")))?;
+            }
             if !ids.insert(app.id.0.clone()) || !keys.insert(app.key.clone()) {
                 return Err(wrong(format!("[[apps]] id \"{}\" or its key stands twice.", app.id)));
             }

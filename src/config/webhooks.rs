@@ -1,9 +1,10 @@
 //! `[webhooks]`: bounds, breaker and schedule of outgoing webhooks, where an endpoint says nothing else.
 
-use super::{SecretKeys, wrong};
+use super::{PortRange, SecretKeys, wrong};
 use crate::domain::Result;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// The longest a retry may wait: a week.
 const MAX_RETRY_SECONDS: u64 = 604_800;
@@ -17,6 +18,10 @@ const MAX_OVERLAP_SECONDS: u64 = 604_800;
 pub struct Webhooks {
     /// Networks that endpoints may be in although they are private.
     pub allowed_networks: Vec<IpNet>,
+    /// Ports that endpoints may be on.
+    pub allowed_ports: Vec<PortRange>,
+    /// Whether `http://` is refused.
+    pub https_only: bool,
     /// Seal what endpoints keep secret; the first seals, all open. None: on SQLite a key is made in a file beside the
     /// database, on PostgreSQL no endpoint can be made.
     #[serde(skip_serializing)]
@@ -43,6 +48,12 @@ impl Default for Webhooks {
     fn default() -> Self {
         Self {
             allowed_networks: Vec::new(),
+            allowed_ports: vec![
+                PortRange::new(80, 80),
+                PortRange::new(443, 443),
+                PortRange::new(1_024, 65_535),
+            ],
+            https_only: false,
             secret_keys: SecretKeys::default(),
             secret_overlap_seconds: 86_400,
             concurrency_per_endpoint: 8,
@@ -57,6 +68,27 @@ impl Default for Webhooks {
 }
 
 impl Webhooks {
+    /// Whether a URL may be posted to; the error is a sentence for whoever names it. What its host's addresses are is
+    /// seen when it is dialled.
+    pub fn permit_url(&self, url: &str) -> Result<(), String> {
+        match Url::parse(url) {
+            Ok(url) => self.permit(url.scheme() == "https", url.port_or_known_default().unwrap_or(0)),
+            Err(e) => Err(format!("The url is not a URL: {e}.")),
+        }
+    }
+
+    /// Whether such a port may be dialled, with encryption or without.
+    pub fn permit(&self, is_encrypted: bool, port: u16) -> Result<(), String> {
+        if self.https_only && !is_encrypted {
+            return Err("The url must begin with https:// (webhooks.https_only).".to_owned());
+        }
+        if self.allowed_ports.iter().any(|range| range.contains(port)) {
+            return Ok(());
+        }
+        let ports: Vec<String> = self.allowed_ports.iter().map(ToString::to_string).collect();
+        Err(format!("The url's port {port} is none of {} (webhooks.allowed_ports).", ports.join(", ")))
+    }
+
     /// Checks what single types cannot.
     pub(super) fn validate(&self) -> Result<()> {
         let positive = [
@@ -69,6 +101,9 @@ impl Webhooks {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(wrong(format!("webhooks.{key} must be at least 1.")));
         }
+        if self.allowed_ports.is_empty() {
+            return Err(wrong("webhooks.allowed_ports must name a port at least.".to_owned()));
+        }
         if self.secret_overlap_seconds > MAX_OVERLAP_SECONDS {
             return Err(wrong(format!(
                 "webhooks.secret_overlap_seconds must be at most {MAX_OVERLAP_SECONDS}, a week."
@@ -80,5 +115,29 @@ impl Webhooks {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_on_another_port_or_without_encryption_is_refused_where_the_operator_says_so() {
+        let webhooks = Webhooks::default();
+        for url in
+            ["http://a.example/", "https://a.example/", "https://a.example:8443/", "http://a.example:1024/"]
+        {
+            assert_eq!(webhooks.permit_url(url), Ok(()), "{url}");
+        }
+        for (url, port) in
+            [("http://a.example:22/", "22"), ("https://a.example:25/", "25"), ("http://[::1]:1023/", "1023")]
+        {
+            let error = webhooks.permit_url(url).unwrap_err();
+            assert!(error.contains(&format!("port {port} is none of 80, 443, 1024-65535")), "{error}");
+        }
+        let strict = Webhooks { https_only: true, ..Webhooks::default() };
+        assert_eq!(strict.permit_url("https://a.example/"), Ok(()));
+        assert!(strict.permit_url("http://a.example/").unwrap_err().contains("webhooks.https_only"));
     }
 }

@@ -7,8 +7,9 @@
 //! client of its own while it has something to send: its connections end with it.
 
 use super::address::AddressRule;
-use super::dialer::{DialError, Dialer};
+use super::dialer::{DialError, DialRules, Dialer, Resolve, SystemNames};
 use super::outcome::{Outcome, Report};
+use crate::config;
 use crate::domain::{Code, Error, Result};
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
@@ -16,7 +17,6 @@ use awc::http::Uri;
 use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ipnet::IpNet;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,21 +33,30 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// The client's own limits, out of the way of the one that counts.
 const NEVER: Duration = Duration::from_mins(1);
 
-/// What all clients of a process share: which addresses they may dial and whom they trust.
+/// What all clients of a process share: what they may dial and whom they trust.
 #[derive(Clone)]
 pub struct Outbound {
-    rule: Arc<AddressRule>,
+    rules: Arc<DialRules>,
     tls: Arc<ClientConfig>,
 }
 
 impl Outbound {
-    /// Trusts the system's certificates or, where it has none, Mozilla's.
-    pub fn new(allowed: Vec<IpNet>) -> Result<Self> {
-        Self::trusting(allowed, system_roots())
+    /// Dials what the settings allow, and trusts the system's certificates or, where it has none, Mozilla's.
+    pub fn new(config: &config::Webhooks) -> Result<Self> {
+        Self::with(config, system_roots(), Arc::new(SystemNames))
     }
 
     /// Trusts these certificates alone.
-    pub fn trusting(allowed: Vec<IpNet>, roots: RootCertStore) -> Result<Self> {
+    pub fn trusting(config: &config::Webhooks, roots: RootCertStore) -> Result<Self> {
+        Self::with(config, roots, Arc::new(SystemNames))
+    }
+
+    /// Finds names in a way of one's own.
+    pub fn resolving(config: &config::Webhooks, names: Arc<dyn Resolve>) -> Result<Self> {
+        Self::with(config, system_roots(), names)
+    }
+
+    fn with(config: &config::Webhooks, roots: RootCertStore, names: Arc<dyn Resolve>) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -56,7 +65,9 @@ impl Outbound {
             .with_no_client_auth();
         // One exchange a connection at a time is all that is needed, and HTTP/1.1 bounds it best.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { rule: Arc::new(AddressRule::new(allowed)), tls: Arc::new(tls) })
+        let addresses = AddressRule::new(config.allowed_networks.clone());
+        let rules = DialRules { addresses, urls: config.clone(), names };
+        Ok(Self { rules: Arc::new(rules), tls: Arc::new(tls) })
     }
 }
 
@@ -92,7 +103,7 @@ impl Client {
     /// A client that holds up to `connections` at once.
     pub fn new(outbound: &Outbound, connections: usize) -> Self {
         let connector = awc::Connector::new()
-            .connector(Dialer::new(Arc::clone(&outbound.rule)))
+            .connector(Dialer::new(Arc::clone(&outbound.rules)))
             .rustls_0_23(Arc::clone(&outbound.tls))
             .timeout(NEVER)
             .handshake_timeout(NEVER)
@@ -229,6 +240,7 @@ impl Failure {
                 "The host is in a network that webhooks may not reach; the operator can exempt it in \
                  webhooks.allowed_networks.",
             ),
+            DialError::Forbidden(why) => Self::new(Outcome::Blocked, why.clone()),
             DialError::Connect(error) => {
                 Self::new(Outcome::Connect, format!("No connection could be made: {}.", error.kind()))
             }

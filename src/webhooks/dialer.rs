@@ -1,22 +1,50 @@
 //! `Dialer`: makes the webhook client's TCP connections, and judges each address in the moment it is dialled.
 //!
 //! The judgement is behind the name lookup, for literals too, so that no spelling of an address and no answer
-//! of a name server gets around it, and no time passes between check and use.
+//! of a name server gets around it, and no time passes between check and use. Scheme and port are judged here as
+//! well: the settings may have changed since a URL was saved. What is refused is logged with its address; the
+//! endpoint's owner is told the rule alone.
 
 use super::address::AddressRule;
+use crate::config;
 use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
+/// Finds the addresses of a name.
+pub trait Resolve: Send + Sync {
+    /// All of them, in the order in which to try them.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
+}
+
+/// The system's own way.
+pub(super) struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// What may be dialled, and how names are found.
+pub(super) struct DialRules {
+    pub(super) addresses: AddressRule,
+    pub(super) urls: config::Webhooks,
+    pub(super) names: Arc<dyn Resolve>,
+}
+
 /// A connector service for `awc::Connector`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Dialer {
-    rule: Arc<AddressRule>,
+    rules: Arc<DialRules>,
 }
 
 /// Why there is no connection. It travels through awc as a resolver's error.
@@ -26,13 +54,15 @@ pub(super) enum DialError {
     Lookup(#[source] io::Error),
     #[error("no address of the host may be dialled")]
     Blocked,
+    #[error("{0}")]
+    Forbidden(String),
     #[error("no connection could be made")]
     Connect(#[source] io::Error),
 }
 
 impl Dialer {
-    pub(super) fn new(rule: Arc<AddressRule>) -> Self {
-        Self { rule }
+    pub(super) fn new(rules: Arc<DialRules>) -> Self {
+        Self { rules }
     }
 }
 
@@ -44,9 +74,10 @@ impl Service<ConnectInfo<Uri>> for Dialer {
     actix_service::always_ready!();
 
     fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
-        let rule = Arc::clone(&self.rule);
+        let rules = Arc::clone(&self.rules);
         Box::pin(async move {
-            match dial(&rule, info.hostname(), info.port()).await {
+            let is_encrypted = info.request().scheme_str() == Some("https");
+            match dial(&rules, info.hostname(), info.port(), is_encrypted).await {
                 Ok(stream) => Ok(Connection::new(info.request().clone(), stream)),
                 Err(error) => Err(ConnectError::Resolver(Box::new(error))),
             }
@@ -55,26 +86,32 @@ impl Service<ConnectInfo<Uri>> for Dialer {
 }
 
 /// Dials the host's addresses in turn, leaving out those that the rule refuses.
-async fn dial(rule: &AddressRule, host: &str, port: u16) -> Result<TcpStream, DialError> {
+async fn dial(rules: &DialRules, host: &str, port: u16, is_encrypted: bool) -> Result<TcpStream, DialError> {
+    if let Err(why) = rules.urls.permit(is_encrypted, port) {
+        tracing::warn!(host, port, %why, "a webhook was not dialled");
+        return Err(DialError::Forbidden(why));
+    }
     let mut last = DialError::Blocked;
-    for address in resolve(host, port).await.map_err(DialError::Lookup)? {
-        if rule.permits(address.ip()) {
-            match connect(rule, address).await {
+    for address in resolve(&*rules.names, host).await.map_err(DialError::Lookup)? {
+        if rules.addresses.permits(address) {
+            match connect(&rules.addresses, SocketAddr::new(address, port)).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
+        } else {
+            tracing::warn!(host, port, %address, "a webhook was not dialled: its address is private");
         }
     }
     Err(last)
 }
 
-async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+async fn resolve(names: &dyn Resolve, host: &str) -> io::Result<Vec<IpAddr>> {
     // A URI writes an IPv6 address in brackets.
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+        return Ok(vec![address]);
     }
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((bare, port)).await?.collect();
+    let found = names.resolve(bare).await?;
     if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
 }
 
@@ -91,8 +128,12 @@ mod tests {
     use super::*;
 
     async fn dialled(allowed: &[&str], host: &str, port: u16) -> Result<SocketAddr, DialError> {
-        let rule = AddressRule::new(allowed.iter().map(|n| n.parse().unwrap()).collect());
-        dial(&rule, host, port).await.map(|s| s.peer_addr().unwrap())
+        let rules = DialRules {
+            addresses: AddressRule::new(allowed.iter().map(|n| n.parse().unwrap()).collect()),
+            urls: config::Webhooks::default(),
+            names: Arc::new(SystemNames),
+        };
+        dial(&rules, host, port, false).await.map(|s| s.peer_addr().unwrap())
     }
 
     #[actix_rt::test]
@@ -127,6 +168,12 @@ mod tests {
             let peer = dialled(&["127.0.0.0/8"], host, address.port()).await.unwrap();
             assert_eq!(peer.ip().to_canonical(), address.ip(), "{host}");
         }
+    }
+
+    #[actix_rt::test]
+    async fn a_port_that_is_not_allowed_is_not_dialled() {
+        let result = dialled(&["127.0.0.0/8"], "127.0.0.1", 22).await;
+        assert!(matches!(&result, Err(DialError::Forbidden(why)) if why.contains("port 22")), "{result:?}");
     }
 
     #[actix_rt::test]

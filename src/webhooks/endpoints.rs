@@ -59,7 +59,7 @@ impl Endpoints {
         metrics: Metrics,
         arbiters: Vec<ArbiterHandle>,
     ) -> Result<Self> {
-        let outbound = Outbound::new(config.allowed_networks.clone())?;
+        let outbound = Outbound::new(config)?;
         Self::start_with(db, clock, config, metrics, arbiters, outbound).await
     }
 

@@ -43,6 +43,7 @@ mod sweep_actor;
 pub mod time_range;
 pub mod vault;
 
+pub use dialer::Resolve;
 pub use doorbell::Doorbell;
 pub use endpoints::Endpoints;
 pub use pusher::PusherHooks;

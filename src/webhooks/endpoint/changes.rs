@@ -44,6 +44,11 @@ impl EndpointChanges {
         Ok(Self { target: Target { name, url, events }, settings, reason })
     }
 
+    /// The new URL, if there is one; whether the settings allow it is for the door to ask.
+    pub fn url(&self) -> Option<&str> {
+        self.target.url.as_deref()
+    }
+
     /// Only whether it gets events.
     pub fn active(is_active: bool) -> Self {
         let settings = Settings { is_active: Some(is_active), ..Settings::default() };

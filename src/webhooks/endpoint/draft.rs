@@ -54,6 +54,11 @@ pub struct NewEndpoint {
 }
 
 impl NewEndpoint {
+    /// Where it will be posted to; whether the settings allow that is for the door to ask.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Checks a draft; every error is named by its field.
     pub fn parse(draft: EndpointDraft) -> Result<Self> {
         let mut body = json!({"url": draft.url, "events": draft.events});

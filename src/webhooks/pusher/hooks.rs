@@ -43,7 +43,7 @@ impl PusherHooks {
         arbiter: &ArbiterHandle,
     ) -> Result<Option<Self>> {
         let mut receivers: HashMap<AppId, Vec<Receiver>> = HashMap::new();
-        let outbound = Outbound::new(config.allowed_networks.clone())?;
+        let outbound = Outbound::new(config)?;
         for app in apps.iter().cloned().map(Arc::new) {
             for hook in &app.webhooks {
                 let url = parse_hook_url(&hook.url).ok().and_then(|url| url.as_str().parse().ok());

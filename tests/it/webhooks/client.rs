@@ -2,6 +2,7 @@
 
 use super::world::SECRET;
 use crate::support::receiver::{Answer, Certificate, Receiver};
+use bellwire::config::Webhooks;
 use bellwire::domain::{Clock, Secret};
 use bellwire::webhooks::client::{Client, Outbound, Post};
 use bellwire::webhooks::outcome::{Outcome, Report};
@@ -23,8 +24,9 @@ fn post(url: &str) -> Post {
 }
 
 fn client(allowed: &[&str], roots: RootCertStore) -> Client {
-    let allowed = allowed.iter().map(|net| net.parse().unwrap()).collect();
-    Client::new(&Outbound::trusting(allowed, roots).unwrap(), 8)
+    let allowed_networks = allowed.iter().map(|net| net.parse().unwrap()).collect();
+    let config = Webhooks { allowed_networks, ..Webhooks::default() };
+    Client::new(&Outbound::trusting(&config, roots).unwrap(), 8)
 }
 
 fn on_loopback() -> Client {

@@ -2,6 +2,7 @@
 
 mod client;
 mod delivering;
+mod dialling;
 mod leases;
 mod pusher;
 mod secrets;

@@ -10,6 +10,7 @@ use bellwire::storage::outbox::{self, NewEvent};
 use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs, webhooks};
 use bellwire::storage::{Conn, Db};
 use bellwire::telemetry::Metrics;
+use bellwire::webhooks::client::Outbound;
 use bellwire::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
 use bellwire::webhooks::secrets::Sealed;
 use bellwire::webhooks::{Endpoints, SweepActor, Vault};
@@ -59,6 +60,19 @@ impl Sender {
         Self::start_on(Arbiter::current(), db, clock, config).await
     }
 
+    /// Which dials in a way of its own.
+    async fn dialling(db: Db, clock: Clock, config: &config::Webhooks, outbound: Outbound) -> Self {
+        let (metrics, arbiters) = (Metrics::new().unwrap(), vec![Arbiter::current()]);
+        let started =
+            Endpoints::start_with(db.clone(), clock, config, metrics.clone(), arbiters, outbound).await;
+        Self::of(db, metrics, started.unwrap())
+    }
+
+    fn of(db: Db, metrics: Metrics, endpoints: Endpoints) -> Self {
+        let registry = Registry { factory: endpoints.factory(), endpoints: HashMap::new() }.start();
+        Self { db, endpoints, metrics, registry: registry.recipient() }
+    }
+
     /// With the sender's actors on a thread that a test can end.
     pub(super) async fn start_on(
         arbiter: ArbiterHandle,
@@ -68,9 +82,7 @@ impl Sender {
     ) -> Self {
         let metrics = Metrics::new().unwrap();
         let started = Endpoints::start(db.clone(), clock, config, metrics.clone(), vec![arbiter]).await;
-        let endpoints = started.unwrap();
-        let registry = Registry { factory: endpoints.factory(), endpoints: HashMap::new() }.start();
-        Self { db, endpoints, metrics, registry: registry.recipient() }
+        Self::of(db, metrics, started.unwrap())
     }
 
     /// Tells the registry of endpoints, as a commit would.
@@ -126,6 +138,19 @@ impl World {
         config.secret_keys = db.secret_keys();
         let tenant = create_tenant(&db).await;
         let sender = Sender::start(db.open_another(), clock.clone(), &config).await;
+        Self { db, clock, config, tenant, sender }
+    }
+
+    /// With a sender that dials in a way of its own.
+    pub(super) async fn dialling(
+        db: TestDb,
+        clock: Clock,
+        mut config: config::Webhooks,
+        outbound: Outbound,
+    ) -> Self {
+        config.secret_keys = db.secret_keys();
+        let tenant = create_tenant(&db).await;
+        let sender = Sender::dialling(db.open_another(), clock.clone(), &config, outbound).await;
         Self { db, clock, config, tenant, sender }
     }
 

@@ -75,6 +75,7 @@ pub(super) async fn create(
     identity.require(WRITE)?;
     let sent = body.read().await?;
     let new = NewEndpoint::read(identity.tenant_id, sent.fields()?)?;
+    permit(&state, Some(new.url()))?;
     let work = async |conn: &mut Conn, unit: &mut crate::catalog::observer::Unit| {
         let (made, shown) = endpoint::create(conn, &state.vault, new.clone(), unit.now()).await?;
         Ok(Made { endpoint: endpoint::show(conn, made).await?, secrets: shown.into() })
@@ -82,6 +83,12 @@ pub(super) async fn create(
     // What is kept for a repeat of the request is kept for a day, and is no place for a secret.
     let without_secret = |made: &mut Made| made.secrets.secret = None;
     idempotent::create_once_shown(&state, &identity, cause, &sent, work, without_secret).await
+}
+
+/// Whether the settings allow such a URL.
+fn permit(state: &State, url: Option<&str>) -> Result<()> {
+    let permitted = url.map_or(Ok(()), |url| state.config.webhooks.permit_url(url));
+    permitted.map_err(|message| Error::field("url", message))
 }
 
 pub(super) async fn update(
@@ -92,6 +99,7 @@ pub(super) async fn update(
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
     let changes = EndpointChanges::parse(body.read().await?.fields()?)?;
+    permit(&state, changes.url())?;
     let owned = (identity.tenant_id, *id);
     let now = state.clock.now();
     changed(&state, async |conn| endpoint::update(conn, owned, &changes, now).await).await
