@@ -3,15 +3,17 @@
 use super::database;
 use super::output::Output;
 use crate::config::Config;
-use crate::domain::{Clock, EndpointId, Error, Result, TenantId};
+use crate::domain::{Clock, Code, EndpointId, Error, Fields, Result, TenantId};
 use crate::storage::Conn;
 use crate::webhooks::endpoint::{self, Endpoint, EndpointDraft, NewEndpoint};
 use crate::webhooks::rotation;
+use crate::webhooks::secret_changes::SecretChanges;
 use crate::webhooks::secrets::{Shown, SigningSecrets};
 use crate::webhooks::vault::{self, Vault};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +35,9 @@ pub(super) enum Verb {
         /// Sign with a key pair too, so that it can be verified with a public key (Standard Webhooks' v1a)
         #[arg(long)]
         v1a: bool,
+        /// A file with what else is secret, as JSON: `headers`, `auth`, `encryption_key`; `-` reads standard input
+        #[arg(long, value_name = "FILE")]
+        secrets: Option<PathBuf>,
     },
     /// List a tenant's endpoints
     List {
@@ -69,13 +74,17 @@ pub(super) async fn run(verb: Verb, config: &Config) -> Result<Output> {
     }
     let (db, now) = (database::open_migrated(config).await?, Clock::System.now());
     match verb {
-        Verb::Create { tenant, url, events, name, v1a } => {
+        Verb::Create { tenant, url, events, name, v1a, secrets } => {
             let mut new =
                 NewEndpoint::parse(EndpointDraft { tenant_id: tenant, name, url, events, secret: None })?;
             if v1a {
                 new.secrets.current = SigningSecrets::generate(true)?;
             }
-            config.webhooks.permit_url(new.url()).map_err(|message| Error::field("url", message))?;
+            if let Some(file) = secrets {
+                let more = read_secrets(&file)?;
+                more.apply(&mut new.secrets)?;
+            }
+            new.permit(&config.webhooks)?;
             let vault = Vault::of(&config.webhooks, &db)?;
             let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), now).await;
             let (made, shown) = db.transaction(create).await?;
@@ -103,6 +112,24 @@ pub(super) async fn run(verb: Verb, config: &Config) -> Result<Output> {
             Ok(Output { json: json!({"id": id, "is_active": false}), human })
         }
     }
+}
+
+/// From a file, because a command line is there for every user of the machine to see.
+fn read_secrets(file: &Path) -> Result<SecretChanges> {
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let unread =
+        |e| Error::new(Code::Invalid, format!("The file {} cannot be read.", file.display())).because(e);
+    // What is wrong with it may be part of a secret, so it is not repeated.
+    let body = serde_json::from_str(text.map_err(unread)?.as_str());
+    let body =
+        body.map_err(|_| Error::new(Code::Invalid, format!("{} does not hold JSON.", file.display())))?;
+    let mut fields = Fields::of(body)?;
+    let changes = SecretChanges::read(&mut fields);
+    fields.finish().map(|()| changes)
 }
 
 fn shown_once(id: EndpointId, shown: &Shown, told: &str) -> Output {

@@ -1,15 +1,14 @@
 //! One attempt at one delivery, from waiting for a permit to being written down.
 
-use super::client::{Client, Post};
+use super::client::Client;
 use super::delivery::Delivery;
 use super::delivery_log::Attempt;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
 use super::outcome::{Outcome, Report, Verdict};
-use super::signing::Signer;
+use super::ready::Ready;
 use super::vault::Vault;
-use crate::domain::Timestamp;
-use awc::http::Uri;
+use crate::domain::Clock;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +21,12 @@ const COMMIT_MARGIN: Duration = Duration::from_secs(3);
 pub(super) struct Target {
     endpoint: Endpoint,
     /// `None` when the row does not hold what a request needs; the door lets no such row in.
-    ready: Option<(Uri, Signer)>,
+    ready: Option<Ready>,
 }
 
 impl Target {
     pub(super) fn new(endpoint: Endpoint, vault: &Vault) -> Self {
-        let ready = endpoint.url.parse().ok().zip(signer(&endpoint, vault));
+        let ready = Ready::of(&endpoint, vault);
         Self { endpoint, ready }
     }
 
@@ -40,21 +39,16 @@ impl Target {
             && own.timeout == other.timeout
     }
 
-    fn post(&self, delivery: &Delivery, now: Timestamp) -> Option<Post> {
-        let (url, signer) = self.ready.as_ref()?;
-        let body = body(&delivery.event, &delivery.data)?;
-        let signatures = signer.sign(&delivery.message_id, now, &body);
-        let headers = signatures.headers(&delivery.message_id);
-        Some(Post { url: url.clone(), body, headers, timeout: self.endpoint.timeout })
+    async fn send(&self, client: &Client, delivery: &Delivery, clock: &Clock) -> Report {
+        let post = self.ready.as_ref().and_then(|ready| {
+            let body = body(&delivery.event, &delivery.data)?;
+            Some((ready, ready.post(&delivery.message_id, body, clock.now(), self.endpoint.timeout)?))
+        });
+        match post {
+            Some((ready, post)) => ready.send(client, post, clock).await,
+            None => unsendable(),
+        }
     }
-}
-
-/// `None` is told to the operator here, and to the owner in the log of attempts.
-fn signer(endpoint: &Endpoint, vault: &Vault) -> Option<Signer> {
-    let opened = endpoint.secrets(vault);
-    let unopened =
-        |why| tracing::error!(webhook.id = %endpoint.id, %why, "the secrets of a webhook do not open");
-    opened.map_err(unopened).ok()?.signer().ok()
 }
 
 /// `{"event":NAME,"data":DATA}`, with the data as it was written: the same bytes at every attempt.
@@ -81,7 +75,7 @@ pub(super) async fn make(job: Job, tell: oneshot::Sender<Verdict>) {
     if job.works.is_draining() || job.delivery.lease_until < needed {
         return;
     }
-    let report = send(&job, now).await;
+    let report = send(&job).await;
     let ended = job.works.clock.now();
     let (attempt, backoff) = (job.delivery.attempts + 1, job.target.endpoint.backoff);
     let verdict = Verdict::on(report.outcome, attempt, backoff, ended, rand::random());
@@ -102,29 +96,20 @@ fn note(delivery: &Delivery, report: &Report, verdict: Verdict) {
     }
 }
 
-async fn send(job: &Job, now: Timestamp) -> Report {
+async fn send(job: &Job) -> Report {
     let metrics = &job.works.metrics;
     let gauge = metrics.webhook_deliveries.with_label_values(&["in_flight"]);
-    let Some(post) = job.target.post(&job.delivery, now) else { return unsendable() };
     gauge.inc();
-    let report = job.client.send(post).await;
+    let report = job.target.send(&job.client, &job.delivery, &job.works.clock).await;
     gauge.dec();
     metrics.webhook_duration.observe(report.duration.as_secs_f64());
     report
 }
 
 fn unsendable() -> Report {
-    Report {
-        outcome: Outcome::Unsendable,
-        status: None,
-        body: None,
-        error: Some(
-            "The endpoint's URL or secret cannot be used: set them again, or ask the operator whether the key that \
-             sealed the secret is missing."
-                .to_owned(),
-        ),
-        duration: Duration::ZERO,
-    }
+    let message = "The endpoint's URL or secret cannot be used: set them again, or ask the operator whether the key \
+                   that sealed the secret is missing.";
+    Report::without_answer(Outcome::Unsendable, message.to_owned(), Duration::ZERO)
 }
 
 #[cfg(test)]

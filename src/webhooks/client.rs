@@ -10,7 +10,7 @@ use super::address::AddressRule;
 use super::dialer::{DialError, DialRules, Dialer, Resolve, SystemNames};
 use super::outcome::{Outcome, Report};
 use crate::config;
-use crate::domain::{Code, Error, Result};
+use crate::domain::{Code, Error, Result, Secret};
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
@@ -89,6 +89,8 @@ pub struct Post {
     pub body: Bytes,
     /// Their signatures, and what else the receiver checks: names in lower case, and values.
     pub headers: Vec<(&'static str, String)>,
+    /// What the receiver's owner wants in the head.
+    pub own_headers: Vec<(String, Secret)>,
     /// For everything together.
     pub timeout: Duration,
 }
@@ -115,20 +117,33 @@ impl Client {
 
     /// Makes the attempt. It always comes back, at the latest when `post.timeout` is over.
     pub async fn send(&self, post: Post) -> Report {
+        self.attempt(post, false).await.0
+    }
+
+    /// The same, and the body of a good answer: all of it, or as much as is read of any.
+    pub(super) async fn fetch(&self, post: Post) -> (Report, Vec<u8>) {
+        self.attempt(post, true).await
+    }
+
+    async fn attempt(&self, post: Post, keep_whole: bool) -> (Report, Vec<u8>) {
         let (begun, limit) = (Instant::now(), post.timeout);
-        let mut answer = Answer::default();
+        let mut answer = Answer { whole: keep_whole.then(Vec::new), ..Answer::default() };
         let failure = match tokio::time::timeout(limit, self.exchange(post, &mut answer)).await {
             Ok(Ok(())) => None,
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(Failure::timeout(limit)),
         };
-        answer.report(failure, begun.elapsed())
+        let whole = answer.whole.take().unwrap_or_default();
+        (answer.report(failure, begun.elapsed()), whole)
     }
 
     async fn exchange(&self, post: Post, answer: &mut Answer) -> Result<(), Failure> {
         let request = self.http.post(post.url);
         let mut request =
             request.insert_header((CONTENT_TYPE, "application/json")).insert_header((USER_AGENT, AGENT));
+        for (name, value) in &post.own_headers {
+            request = request.insert_header((name.as_str(), value.expose()));
+        }
         for header in post.headers {
             request = request.insert_header(header);
         }
@@ -155,12 +170,17 @@ struct Answer {
     status: Option<u16>,
     read: usize,
     kept: Vec<u8>,
+    /// Where more is wanted than is kept for the log.
+    whole: Option<Vec<u8>>,
 }
 
 impl Answer {
     /// Takes a piece of the body; false when no more is wanted.
     fn take(&mut self, chunk: &[u8]) -> bool {
         self.read += chunk.len();
+        if let Some(whole) = &mut self.whole {
+            whole.extend_from_slice(chunk);
+        }
         let room = KEEP_LIMIT - self.kept.len();
         self.kept.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
         self.read < READ_LIMIT

@@ -14,11 +14,14 @@
 //!
 //! [`pusher`] is apart: what happens on an app's channels, posted in Pusher's format, from memory.
 
+mod access_token;
 pub mod address;
 mod attempt;
+pub mod authorization;
 pub mod backoff;
 mod books;
 pub mod client;
+pub mod custom_headers;
 pub mod deliveries;
 pub mod delivery;
 pub mod delivery_log;
@@ -27,14 +30,17 @@ mod doorbell;
 pub mod endpoint;
 mod endpoint_actor;
 mod endpoints;
+pub mod jwe;
 mod key_file;
 mod ledger;
 pub mod outcome;
 pub mod pusher;
 pub mod queue;
+mod ready;
 pub mod recovery;
 pub mod rotation;
 pub mod sealing;
+pub mod secret_changes;
 pub mod secrets;
 pub mod signing;
 pub mod signing_key;

@@ -29,6 +29,8 @@ pub enum Outcome {
     Protocol,
     /// A 2xx answer whose body broke off.
     Body,
+    /// The token endpoint gave no token for the request.
+    Token,
     /// The request cannot be put together from the endpoint's row.
     Unsendable,
 }
@@ -48,6 +50,7 @@ impl Outcome {
             Self::Closed => "closed",
             Self::Protocol => "protocol",
             Self::Body => "body",
+            Self::Token => "token",
             Self::Unsendable => "unsendable",
         }
     }
@@ -75,6 +78,13 @@ pub struct Report {
     pub error: Option<String>,
     /// From dialling to the end.
     pub duration: Duration,
+}
+
+impl Report {
+    /// Of an attempt that no answer came of.
+    pub(super) fn without_answer(outcome: Outcome, error: String, duration: Duration) -> Self {
+        Self { outcome, status: None, body: None, error: Some(error), duration }
+    }
 }
 
 /// What becomes of a delivery after an attempt.

@@ -1,14 +1,18 @@
 //! `Secrets`: what of an endpoint only its owner and the sender may know, and `Sealed`, its columns as they stand in
 //! the row.
 
+use super::authorization::Authorization;
+use super::custom_headers::CustomHeaders;
+use super::endpoint::Endpoint;
+use super::jwe::EncryptionKey;
 use super::signing::{SECRET_PREFIX, Signer, encode_secret};
 use super::signing_key::SigningKey;
 use super::vault::{Place, Unopened, Vault, random};
 use crate::domain::{Result, Secret, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
 use diesel::prelude::*;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::fmt;
 
 /// `old_secrets` of an endpoint that has none.
@@ -22,6 +26,9 @@ pub struct Sealed {
     secret: String,
     old_secrets: String,
     signing_key: Option<String>,
+    headers: Option<String>,
+    auth: Option<String>,
+    encryption_key: Option<String>,
 }
 
 /// Rows from before there was a vault are not sealed, so nothing is printed.
@@ -38,6 +45,12 @@ pub struct Secrets {
     pub current: SigningSecrets,
     /// What signed before, and still does until its time.
     pub retired: Vec<Retired>,
+    /// What its owner wants in the head of each delivery.
+    pub headers: CustomHeaders,
+    /// How a delivery proves itself beyond its signature.
+    pub auth: Option<Authorization>,
+    /// Encrypts the bodies of its deliveries.
+    pub encryption_key: Option<EncryptionKey>,
 }
 
 /// One generation of what signs.
@@ -68,6 +81,32 @@ pub struct Shown {
     pub public_key: Option<String>,
 }
 
+/// What may be shown of an endpoint's secrets at any time; nothing of an endpoint whose secrets do not open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SecretsView {
+    /// `whpk_…`, where deliveries are signed with a key pair, too.
+    pub public_key: Option<String>,
+    /// The names of its own headers.
+    pub headers: Vec<String>,
+    /// How its deliveries prove themselves, without what they prove it with.
+    pub auth: Option<Value>,
+    /// Whether the bodies of its deliveries are encrypted.
+    pub is_encrypted: bool,
+}
+
+impl SecretsView {
+    /// Of this endpoint.
+    pub fn of(endpoint: &Endpoint, vault: &Vault) -> Self {
+        let view = |secrets: Secrets| Self {
+            public_key: secrets.current.public_key(),
+            headers: secrets.headers.names().map(str::to_owned).collect(),
+            auth: secrets.auth.as_ref().map(Authorization::shown),
+            is_encrypted: secrets.encryption_key.is_some(),
+        };
+        endpoint.secrets(vault).map(view).unwrap_or_default()
+    }
+}
+
 impl SigningSecrets {
     /// New ones; with a key pair if `v1a` is wanted.
     pub fn generate(with_key_pair: bool) -> Result<Self> {
@@ -95,12 +134,20 @@ impl SigningSecrets {
 impl Secrets {
     /// Those of a new endpoint.
     pub fn new(current: SigningSecrets) -> Self {
-        Self { current, retired: Vec::new() }
+        Self {
+            current,
+            retired: Vec::new(),
+            headers: CustomHeaders::default(),
+            auth: None,
+            encryption_key: None,
+        }
     }
 
     /// Seals them for the tenant's row.
     pub fn seal(&self, vault: &Vault, tenant: TenantId) -> Result<Sealed> {
         let put = |column, value: &Secret| vault.seal(Place { column, tenant }, value);
+        let put_some = |column, value: Option<&Secret>| value.map(|value| put(column, value)).transpose();
+        let headers = (self.headers.names().next().is_some()).then(|| self.headers.text());
         let retired = match self.retired.as_slice() {
             [] => NO_RETIRED.to_owned(),
             some => put("old_secrets", &retired_text(some))?,
@@ -108,20 +155,34 @@ impl Secrets {
         Ok(Sealed {
             secret: put("secret", &self.current.secret)?,
             old_secrets: retired,
-            signing_key: self.current.signing_key.as_ref().map(|key| put("signing_key", key)).transpose()?,
+            signing_key: put_some("signing_key", self.current.signing_key.as_ref())?,
+            headers: put_some("headers", headers.as_ref())?,
+            auth: put_some("auth", self.auth.as_ref().map(Authorization::text).as_ref())?,
+            encryption_key: put_some(
+                "encryption_key",
+                self.encryption_key.as_ref().map(EncryptionKey::text),
+            )?,
         })
     }
 
     /// Opens what stands in the tenant's row.
     pub fn open(vault: &Vault, tenant: TenantId, sealed: &Sealed) -> Result<Self, Unopened> {
         let take = |column, stored: &String| vault.open(Place { column, tenant }, stored);
+        let take_some =
+            |column, stored: &Option<String>| stored.as_ref().map(|stored| take(column, stored)).transpose();
         let retired = take("old_secrets", &sealed.old_secrets)?;
+        let (headers, auth) = (take_some("headers", &sealed.headers)?, take_some("auth", &sealed.auth)?);
+        let encryption_key = take_some("encryption_key", &sealed.encryption_key)?;
         Ok(Self {
             current: SigningSecrets {
                 secret: take("secret", &sealed.secret)?,
-                signing_key: sealed.signing_key.as_ref().map(|key| take("signing_key", key)).transpose()?,
+                signing_key: take_some("signing_key", &sealed.signing_key)?,
             },
             retired: serde_json::from_str(retired.expose()).map_err(|_| Unopened::Broken)?,
+            headers: read(headers, |text| CustomHeaders::parse(&serde_json::from_str(text).ok()?).ok())?
+                .unwrap_or_default(),
+            auth: read(auth, |text| Authorization::parse(serde_json::from_str(text).ok()?).ok())?,
+            encryption_key: read(encryption_key, |text| EncryptionKey::parse(text).ok())?,
         })
     }
 
@@ -149,6 +210,13 @@ impl Sealed {
             secret: one("secret", &self.secret)?,
             old_secrets: one("old_secrets", &self.old_secrets)?,
             signing_key: self.signing_key.as_deref().map(|text| one("signing_key", text)).transpose()?,
+            headers: self.headers.as_deref().map(|text| one("headers", text)).transpose()?,
+            auth: self.auth.as_deref().map(|text| one("auth", text)).transpose()?,
+            encryption_key: self
+                .encryption_key
+                .as_deref()
+                .map(|text| one("encryption_key", text))
+                .transpose()?,
         };
         Ok(changed.then_some(anew))
     }
@@ -157,6 +225,11 @@ impl Sealed {
     pub(super) fn is_plain(&self) -> bool {
         self.secret.starts_with(SECRET_PREFIX)
     }
+}
+
+/// What was opened, read back.
+fn read<T>(opened: Option<Secret>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unopened> {
+    opened.map(|text| parse(text.expose()).ok_or(Unopened::Broken)).transpose()
 }
 
 fn retired_text(retired: &[Retired]) -> Secret {
@@ -186,6 +259,9 @@ mod tests {
         };
         Secrets {
             retired: vec![retired(1), retired(2)],
+            headers: CustomHeaders::parse(&json!({"x-shop": "7"})).unwrap(),
+            auth: Authorization::parse(json!({"type": "basic", "username": "a", "password": "b"})).ok(),
+            encryption_key: EncryptionKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").ok(),
             ..Secrets::new(SigningSecrets::generate(true).unwrap())
         }
     }
@@ -196,6 +272,7 @@ mod tests {
         let sealed = secrets.seal(&vault, TENANT).unwrap();
         assert_eq!(Secrets::open(&vault, TENANT, &sealed).unwrap(), secrets);
         assert!(sealed.secret.len() <= 255 && sealed.signing_key.as_ref().unwrap().len() <= 255);
+        assert!(sealed.encryption_key.as_ref().unwrap().len() <= 255);
         assert!(Secrets::open(&vault, TenantId(2), &sealed).is_err());
         let longest = Secrets::new(SigningSecrets::brought(encode_secret(&[7; 64])));
         assert!(longest.seal(&vault, TENANT).unwrap().secret.len() <= 255);
@@ -212,7 +289,14 @@ mod tests {
         assert_eq!(Secrets::open(&vault(&["bb"]), TENANT, &anew).unwrap(), secrets);
         assert_eq!(anew.anew(&both, TENANT).unwrap(), None);
 
-        let plain = Sealed { secret: "whsec_x".into(), old_secrets: NO_RETIRED.into(), signing_key: None };
+        let plain = Sealed {
+            secret: "whsec_x".into(),
+            old_secrets: NO_RETIRED.into(),
+            signing_key: None,
+            headers: None,
+            auth: None,
+            encryption_key: None,
+        };
         assert!(plain.is_plain() && plain.anew(&vault(&[]), TENANT).unwrap().is_none());
         let anew = plain.anew(&both, TENANT).unwrap().unwrap();
         assert!(!anew.is_plain() && anew.old_secrets == NO_RETIRED);

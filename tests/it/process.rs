@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 const APP_KEY: &str = "278d425bdf160c739803";
 const APP_SECRET: &str = "7ad3773142a6692b25b8";
 
+const ENCRYPTION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 fn address(server: &Server) -> SocketAddr {
     server.url("").strip_prefix("http://").unwrap().parse().unwrap()
 }
@@ -44,6 +46,12 @@ async fn no_token_and_no_secret_reaches_the_log_even_at_its_most_talkative() {
     let caller = Caller::made_by(&program).await;
     let mut receiver = Receiver::start(Answer::Status(200)).await;
     let webhook_secret = caller.subscribe(&program, &receiver.url(), "*").await;
+    let own = json!({"headers": {"X-Shop": "HEADERCANARY"}, "encryption_key": ENCRYPTION_KEY,
+        "auth": {"type": "api_key", "header": "X-Key", "value": "APIKEYCANARY"}});
+    std::fs::write(program.folder().join("own.json"), own.to_string()).unwrap();
+    let url = receiver.url();
+    let create = ["webhook", "create", "--tenant", &caller.tenant, "--url", &url, "--events", "*"];
+    program.json(&[&create[..], &["--secrets", "own.json"]].concat()).await;
     let server = Server::start(&program);
     let wrong = "7|WRONGTOKENCANARY";
 
@@ -57,15 +65,17 @@ async fn no_token_and_no_secret_reaches_the_log_even_at_its_most_talkative() {
     caller.post(&server.url("/api/v1/products"), &product).await.unwrap();
     let refused = awc::Client::default().get(server.url("/api/v1/products")).bearer_auth(wrong).send().await;
     assert_eq!(refused.unwrap().status(), 401);
-    receiver.next().await;
+    let carries_key =
+        [receiver.next().await, receiver.next().await].map(|r| r.header("x-key") == "APIKEYCANARY");
+    assert_ne!(carries_key[0], carries_key[1], "one of the two endpoints has a key");
     until("the log speaks of the webhook", async || server.log().contains("webhook")).await;
 
     let log = server.log();
     let secret_of = |token: &str| token.split_once('|').unwrap().1.to_owned();
-    let signature = "BADAUTHCANARY".to_owned();
-    let secrets =
-        [secret_of(&caller.token), secret_of(wrong), webhook_secret, APP_SECRET.to_owned(), signature];
-    for secret in secrets {
+    let own =
+        ["BADAUTHCANARY", "HEADERCANARY", "APIKEYCANARY", ENCRYPTION_KEY, APP_SECRET].map(str::to_owned);
+    let secrets = [secret_of(&caller.token), secret_of(wrong), webhook_secret];
+    for secret in own.into_iter().chain(secrets) {
         let line = log.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret} is in the log");
     }

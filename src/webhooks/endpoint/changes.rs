@@ -1,8 +1,10 @@
 //! `EndpointChanges`: what the owner of an endpoint changes of it.
 
 use super::input::{self, Settings};
-use crate::domain::{Fields, Result};
+use crate::config;
+use crate::domain::{Error, Fields, Result};
 use crate::storage::schema::webhooks;
+use crate::webhooks::secret_changes::SecretChanges;
 use serde_json::Value;
 
 /// Changes to an endpoint; what is not given stays.
@@ -11,6 +13,8 @@ pub struct EndpointChanges {
     pub(super) target: Target,
     pub(super) settings: Settings,
     pub(super) reason: Reason,
+    /// What is to be sealed is changed by [`crate::webhooks::rotation::change`].
+    pub secrets: SecretChanges,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, diesel::AsChangeset)]
@@ -39,14 +43,17 @@ impl EndpointChanges {
         let events = input::events(&mut fields);
         let events = fields.present("events", events).map(|events| input::column(&events));
         let settings = Settings::read(&mut fields);
+        let secrets = SecretChanges::read(&mut fields);
         fields.finish()?;
         let reason = Reason { disabled_reason: (settings.is_active == Some(true)).then_some(None) };
-        Ok(Self { target: Target { name, url, events }, settings, reason })
+        Ok(Self { target: Target { name, url, events }, settings, reason, secrets })
     }
 
-    /// The new URL, if there is one; whether the settings allow it is for the door to ask.
-    pub fn url(&self) -> Option<&str> {
-        self.target.url.as_deref()
+    /// Whether the settings allow where it will be posted to, and where a token is got for that.
+    pub fn permit(&self, config: &config::Webhooks) -> Result<()> {
+        let url = self.target.url.as_deref().map_or(Ok(()), |url| config.permit_url(url));
+        url.map_err(|message| Error::field("url", message))?;
+        self.secrets.permit(config)
     }
 
     /// Only whether it gets events.
@@ -55,8 +62,9 @@ impl EndpointChanges {
         Self { settings, reason: Reason { disabled_reason: is_active.then_some(None) }, ..Self::default() }
     }
 
+    /// Whether no column of those that are not sealed changes.
     pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { secrets: self.secrets.clone(), ..Self::default() }
     }
 }
 

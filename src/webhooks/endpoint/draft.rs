@@ -1,9 +1,11 @@
 //! `NewEndpoint`: an endpoint about to be made, from a request's body or the command line's flags.
 
 use super::input::{self, Settings};
+use crate::config;
 use crate::domain::fields::Given;
 use crate::domain::{Error, EventFilter, Fields, Result, Secret, TenantId};
 use crate::webhooks::backoff::{Backoff, MAX_RETRIES};
+use crate::webhooks::secret_changes::SecretChanges;
 use crate::webhooks::secrets::{Secrets, SigningSecrets};
 use crate::webhooks::signing::Signer;
 use serde_json::json;
@@ -32,7 +34,7 @@ pub struct NewEndpoint {
     pub(super) tenant_id: TenantId,
     pub(super) name: String,
     pub(super) url: String,
-    /// What signs its deliveries; a key pair may be put in for `v1a`.
+    /// What signs its deliveries, and what else of it is secret.
     pub secrets: Secrets,
     pub(super) events: Vec<EventFilter>,
     /// Whether it gets events from the beginning; it does unless changed.
@@ -54,9 +56,10 @@ pub struct NewEndpoint {
 }
 
 impl NewEndpoint {
-    /// Where it will be posted to; whether the settings allow that is for the door to ask.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Whether the settings allow where it will be posted to, and where a token is got for that.
+    pub fn permit(&self, config: &config::Webhooks) -> Result<()> {
+        config.permit_url(&self.url).map_err(|message| Error::field("url", message))?;
+        self.secrets.auth.iter().try_for_each(|auth| auth.permit(config))
     }
 
     /// Checks a draft; every error is named by its field.
@@ -93,7 +96,7 @@ impl NewEndpoint {
     fn with(
         settings: &Settings,
         tenant_id: TenantId,
-        (name, url, current, events): (String, String, SigningSecrets, Vec<EventFilter>),
+        (name, url, secrets, events): (String, String, Secrets, Vec<EventFilter>),
     ) -> Self {
         let number = |given: Option<i32>| given.map(i32::unsigned_abs);
         let seconds = number(settings.breaker_open_seconds.flatten());
@@ -101,7 +104,7 @@ impl NewEndpoint {
             tenant_id,
             name,
             url,
-            secrets: Secrets::new(current),
+            secrets,
             events,
             is_active: settings.is_active.unwrap_or(true),
             backoff: Backoff {
@@ -119,18 +122,20 @@ impl NewEndpoint {
     }
 }
 
-/// The secret that the owner brings, or a new one; with `v1a` a key pair beside it.
-fn read_secrets(fields: &mut Fields) -> Option<SigningSecrets> {
-    let v1a = fields.boolean("v1a");
-    let v1a = fields.present("v1a", v1a).unwrap_or(false);
+/// The secret that the owner brings, or a new one, and what else is said of secrets.
+fn read_secrets(fields: &mut Fields) -> Option<Secrets> {
+    let changes = SecretChanges::read(fields);
     let given = fields.string("secret", 1, 255);
-    let secrets = match given {
+    let current = match given {
         Given::Wrong => return None,
-        Given::Value(_) if v1a => Err("A secret that you bring cannot be had together with v1a.".to_owned()),
         Given::Value(text) => check_secret(Secret::new(text)),
-        Given::Absent | Given::Null => SigningSecrets::generate(v1a).map_err(|e| e.message().to_owned()),
+        Given::Absent | Given::Null => SigningSecrets::generate(false).map_err(|e| e.message().to_owned()),
     };
-    secrets.map_err(|message| fields.wrong("secret", message)).ok()
+    let complete = |current| {
+        let mut secrets = Secrets::new(current);
+        changes.apply(&mut secrets).map(|()| secrets).map_err(|e| e.message().to_owned())
+    };
+    current.and_then(complete).map_err(|message| fields.wrong("secret", message)).ok()
 }
 
 fn check_secret(secret: Secret) -> Result<SigningSecrets, String> {

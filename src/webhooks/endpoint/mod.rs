@@ -182,7 +182,7 @@ pub async fn update(
         return find(conn, tenant, id).await;
     }
     let row = of(tenant).filter(webhooks::id.eq(id));
-    let EndpointChanges { target, settings, reason } = changes;
+    let EndpointChanges { target, settings, reason, secrets: _ } = changes;
     let set = (target, settings, reason, webhooks::updated_at.eq(now.whole_seconds()));
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;

@@ -86,7 +86,8 @@ impl ReceiverActor {
     fn send(&mut self, notes: &[Note], ctx: &mut Context<Self>) {
         let body = format::body(notes);
         let headers = format::headers(&self.target.app, &body);
-        let post = Post { url: self.target.url.clone(), body, headers, timeout: TIMEOUT };
+        let url = self.target.url.clone();
+        let post = Post { url, body, headers, own_headers: Vec::new(), timeout: TIMEOUT };
         let client = self.client(ctx);
         let sent = async move { client.send(post).await };
         ctx.spawn(sent.into_actor(self).map(|report, actor, ctx| actor.sent(&report, ctx)));

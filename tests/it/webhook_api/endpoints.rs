@@ -13,6 +13,7 @@ on_both_databases!(
     a_secret_is_shown_once_also_to_who_repeats_the_request,
     a_secret_is_replaced_and_the_new_one_shown_once,
     endpoints_are_filtered_and_sorted,
+    what_is_secret_is_set_and_taken_away_and_never_shown,
     an_endpoint_is_paused_and_resumed,
     a_breaker_is_shown_and_reset,
     making_it_active_again_clears_why_it_was_not,
@@ -31,12 +32,11 @@ async fn an_endpoint_is_made_shown_changed_and_deleted(db: TestDb) {
         "max_retries": 5, "retry_delay": 100, "timeout_ms": 5000, "concurrency": null, "rate_per_minute": null,
         "is_ordered": false, "breaker_threshold": null, "breaker_open_seconds": null, "strategy": "http_post",
         "breaker": {"state": "closed", "failures": 0, "until": null, "deferred_until": null},
-        "last_triggered_at": null,
+        "public_key": null, "headers": [], "auth": null, "is_encrypted": false, "last_triggered_at": null,
         "created_at": "2026-03-01T08:00:00.000000Z", "updated_at": "2026-03-01T08:00:00.000000Z",
     }});
     assert_eq!(rest.get(&path).await.body, expected);
     expected["data"]["secret"] = secret.into();
-    expected["data"]["public_key"] = Value::Null;
     assert_eq!(made.body, expected);
     let change = json!({"concurrency": 4, "rate_per_minute": 600, "is_ordered": true, "timeout_ms": 900,
         "breaker_threshold": 3, "breaker_open_seconds": 60, "max_retries": 2, "retry_delay": 50});
@@ -80,8 +80,10 @@ async fn a_secret_is_shown_once_also_to_who_repeats_the_request(db: TestDb) {
 
 async fn a_secret_is_replaced_and_the_new_one_shown_once(db: TestDb) {
     let desk = Desk::open(db).await;
-    let made =
-        desk.rest.post(WEBHOOKS, json!({"url": "https://a.example/", "events": ["*"], "v1a": true})).await;
+    let made = desk
+        .rest
+        .post(WEBHOOKS, json!({"url": "https://a.example/", "events": ["*"], "signature": "v1a"}))
+        .await;
     let (id, old) = (made.id(), &made.body["data"]);
     assert!(old["public_key"].as_str().unwrap().starts_with("whpk_"));
     let path = format!("{id}/rotate-secret");
@@ -95,6 +97,47 @@ async fn a_secret_is_replaced_and_the_new_one_shown_once(db: TestDb) {
     assert_eq!(desk.post(&path, json!({})).await.status, 200);
     let wrong = desk.post(&path, json!({"overlap_seconds": 604_801, "secret": "x"})).await;
     assert_eq!(wrong.refusal(), (422, vec!["overlap_seconds", "secret"]));
+}
+
+async fn what_is_secret_is_set_and_taken_away_and_never_shown(db: TestDb) {
+    let desk = Desk::open(db).await;
+    let own = json!({"url": "https://a.example/", "events": ["*"], "signature": "v1a", "headers": {"X-Shop": "CANARY"},
+        "auth": {"type": "api_key", "header": "X-Key", "value": "CANARY"},
+        "encryption_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="});
+    let id = desk.rest.post(WEBHOOKS, own).await.id();
+    let path = format!("{WEBHOOKS}/{id}");
+    let shown = desk.rest.get(&path).await;
+    assert!(!shown.body.to_string().contains("CANARY") && !shown.body.to_string().contains("AAEC"));
+    let data = &shown.body["data"];
+    assert_eq!(data["headers"], json!(["x-shop"]));
+    assert_eq!(data["auth"], json!({"type": "api_key", "header": "x-key"}));
+    assert_eq!((&data["is_encrypted"], data["public_key"].is_string()), (&json!(true), true));
+
+    let changed = desk
+        .rest
+        .patch(
+            &path,
+            json!({"auth": {"type": "basic", "username": "a", "password": "CANARY"},
+        "encryption_key": null, "signature": "v1", "name": "Mine"}),
+        )
+        .await;
+    let data = &changed.body["data"];
+    assert_eq!(
+        (changed.status, &data["auth"], &data["name"]),
+        (200, &json!({"type": "basic"}), &json!("Mine"))
+    );
+    assert_eq!((&data["headers"], &data["is_encrypted"]), (&json!(["x-shop"]), &json!(false)));
+    assert!(data["public_key"].is_null());
+
+    let wrong = json!({"url": "http://a.example:22/", "events": ["*"]});
+    assert_eq!(desk.rest.post(WEBHOOKS, wrong).await.refusal(), (422, vec!["url"]));
+    let wrong = json!({"headers": {"Host": "x"}, "auth": {"type": "basic"}, "encryption_key": "x"});
+    let fields = vec!["auth.password", "auth.username", "encryption_key", "headers"];
+    assert_eq!(desk.rest.patch(&path, wrong).await.refusal(), (422, fields));
+    assert_eq!(
+        desk.rest.patch(&path, json!({"url": "https://a.example:25/"})).await.refusal(),
+        (422, vec!["url"])
+    );
 }
 
 async fn endpoints_are_filtered_and_sorted(db: TestDb) {

@@ -19,6 +19,7 @@ fn post(url: &str) -> Post {
         url: url.parse().unwrap(),
         body: body.as_slice().into(),
         headers: signatures.headers("msg_1"),
+        own_headers: Vec::new(),
         timeout: LIMIT,
     }
 }

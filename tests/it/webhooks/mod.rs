@@ -1,5 +1,6 @@
 //! Webhooks against real receivers that misbehave, over both databases.
 
+mod authorizing;
 mod client;
 mod delivering;
 mod dialling;

@@ -12,7 +12,7 @@ use crate::webhooks::endpoint::{
     self, Endpoint, EndpointChanges, EndpointFilter, EndpointResource, NewEndpoint,
 };
 use crate::webhooks::rotation;
-use crate::webhooks::secrets::Shown;
+use crate::webhooks::secrets::{Secrets, SecretsView, Shown};
 use crate::webhooks::stats::{self, Period};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -40,29 +40,45 @@ pub(super) async fn show(
     identity.require(READ)?;
     let mut conn = state.db.read().await?;
     let found = endpoint::find(&mut conn, identity.tenant_id, *id).await?;
-    respond::data(&endpoint::show(&mut conn, found).await?)
+    respond::data(&Detailed::of(&mut conn, &state, found).await?)
+}
+
+/// An endpoint with what may be shown of its secrets.
+#[derive(Serialize)]
+struct Detailed {
+    #[serde(flatten)]
+    endpoint: EndpointResource,
+    #[serde(flatten)]
+    secrets: SecretsView,
+}
+
+impl Detailed {
+    async fn of(conn: &mut Conn, state: &State, endpoint: Endpoint) -> Result<Self> {
+        let secrets = SecretsView::of(&endpoint, &state.vault);
+        Ok(Self { endpoint: endpoint::show(conn, endpoint).await?, secrets })
+    }
 }
 
 /// An endpoint that was just made.
 #[derive(Serialize)]
 struct Made {
     #[serde(flatten)]
-    endpoint: EndpointResource,
-    #[serde(flatten)]
-    secrets: Once,
+    endpoint: Detailed,
+    /// Null where the answer is given a second time.
+    secret: Option<String>,
 }
 
-/// What is shown once: null where an answer is given a second time.
+/// What is shown once.
 #[derive(Serialize)]
 struct Once {
-    secret: Option<String>,
+    secret: String,
     /// Of an endpoint that is signed for with a key pair, too.
     public_key: Option<String>,
 }
 
 impl From<Shown> for Once {
     fn from(shown: Shown) -> Self {
-        Self { secret: Some(shown.secret.expose().to_owned()), public_key: shown.public_key }
+        Self { secret: shown.secret.expose().to_owned(), public_key: shown.public_key }
     }
 }
 
@@ -75,20 +91,15 @@ pub(super) async fn create(
     identity.require(WRITE)?;
     let sent = body.read().await?;
     let new = NewEndpoint::read(identity.tenant_id, sent.fields()?)?;
-    permit(&state, Some(new.url()))?;
+    new.permit(&state.config.webhooks)?;
     let work = async |conn: &mut Conn, unit: &mut crate::catalog::observer::Unit| {
         let (made, shown) = endpoint::create(conn, &state.vault, new.clone(), unit.now()).await?;
-        Ok(Made { endpoint: endpoint::show(conn, made).await?, secrets: shown.into() })
+        let secret = Some(shown.secret.expose().to_owned());
+        Ok(Made { endpoint: Detailed::of(conn, &state, made).await?, secret })
     };
     // What is kept for a repeat of the request is kept for a day, and is no place for a secret.
-    let without_secret = |made: &mut Made| made.secrets.secret = None;
+    let without_secret = |made: &mut Made| made.secret = None;
     idempotent::create_once_shown(&state, &identity, cause, &sent, work, without_secret).await
-}
-
-/// Whether the settings allow such a URL.
-fn permit(state: &State, url: Option<&str>) -> Result<()> {
-    let permitted = url.map_or(Ok(()), |url| state.config.webhooks.permit_url(url));
-    permitted.map_err(|message| Error::field("url", message))
 }
 
 pub(super) async fn update(
@@ -99,10 +110,17 @@ pub(super) async fn update(
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
     let changes = EndpointChanges::parse(body.read().await?.fields()?)?;
-    permit(&state, changes.url())?;
+    changes.permit(&state.config.webhooks)?;
     let owned = (identity.tenant_id, *id);
     let now = state.clock.now();
-    changed(&state, async |conn| endpoint::update(conn, owned, &changes, now).await).await
+    changed(&state, async |conn| {
+        if !changes.secrets.is_empty() {
+            let change = |secrets: &mut Secrets| changes.secrets.clone().apply(secrets);
+            rotation::change(conn, &state.vault, owned, now, change).await?;
+        }
+        endpoint::update(conn, owned, &changes, now).await
+    })
+    .await
 }
 
 pub(super) async fn pause(
@@ -169,10 +187,10 @@ async fn changed(
         .db
         .transaction(async |conn| {
             let changed = work(conn).await?;
-            endpoint::show(conn, changed).await
+            Detailed::of(conn, state, changed).await
         })
         .await?;
-    state.doorbell.ring(shown.id);
+    state.doorbell.ring(shown.endpoint.id);
     respond::data(&shown)
 }
 
