@@ -11,7 +11,7 @@ use crate::http::routes::socket::Descriptor;
 use crate::http::{self, State};
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
-use crate::realtime::link::Deadlines;
+use crate::realtime::link::{Deadlines, TICKS_PER_SECOND};
 use crate::realtime::registry::{ConcludeAll, NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
@@ -316,16 +316,17 @@ fn start_sentinel(
     metrics: &Arc<Metrics>,
     arbiter: &Arbiter,
 ) -> Addr<SentinelActor> {
-    let seconds = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let ticks = |n: u64| u32::try_from(n).unwrap_or(u32::MAX).saturating_mul(TICKS_PER_SECOND);
     let limits = &config.limits;
     let deadlines = Deadlines {
-        auth: seconds(limits.auth_timeout_seconds),
-        unsubscribed: seconds(limits.unsubscribed_timeout_seconds),
-        activity: seconds(limits.activity_timeout_seconds),
-        pong: seconds(limits.pong_timeout_seconds),
-        stall: seconds(limits.stall_seconds),
-        message: seconds(limits.message_timeout_seconds),
-        goodbye: 2,
+        // A tick early, so that thousands of goodbyes at once are out in time.
+        auth: ticks(limits.auth_timeout_seconds).saturating_sub(1),
+        unsubscribed: ticks(limits.unsubscribed_timeout_seconds),
+        activity: ticks(limits.activity_timeout_seconds),
+        pong: ticks(limits.pong_timeout_seconds),
+        stall: ticks(limits.stall_seconds),
+        message: ticks(limits.message_timeout_seconds),
+        goodbye: 2 * TICKS_PER_SECOND,
     };
     let recheck = Duration::from_secs(config.auth.recheck_seconds.max(1));
     let tokens = tokens.clone();
@@ -384,7 +385,7 @@ async fn conclude_channels(hub: &Hub, patience: Duration) {
 /// Closes the sessions with 4200, in batches spread over a third of the time there is: stock clients come back
 /// at once and all together, and whoever takes them over must not meet them in one instant.
 async fn say_goodbye(hub: &Hub, patience: Duration) {
-    let (links, now) = (hub.table.snapshot(), hub.table.clock().seconds());
+    let (links, now) = (hub.table.snapshot(), hub.table.clock().ticks());
     let rounds = u32::try_from(links.len().div_ceil(500)).unwrap_or(u32::MAX).clamp(1, 50);
     let pause = (patience / 3 / rounds).min(Duration::from_millis(100));
     for batch in links.chunks(links.len().div_ceil(rounds as usize).max(1)) {

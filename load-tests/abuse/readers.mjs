@@ -7,14 +7,12 @@ import { Socket } from './socket.mjs';
 
 /** A busy feed: 25 messages of 10 kB a second. */
 const FEED = { rate: 25, data: 'x'.repeat(10_000) };
-/** A ratio of times shorter than this is noise on two shared cores. */
-export const NOISE_MS = 5;
 /** `limits.queue_bytes`, and what a connection's own buffers may take beside it, in MB. */
 const BUDGET = (262_144 + 131_072) / 1e6;
 
 /** Whether the others fared as well as before. */
 export function isUnharmed(before, during) {
-  return during.p99 <= Math.max(1.2 * before.p99, NOISE_MS);
+  return during.p99 <= 1.2 * before.p99;
 }
 
 export function feed(server) {

@@ -95,7 +95,7 @@ impl Hub {
             let more = self.table.of_user(app, id);
             links.extend(more.into_iter().filter(|link| !known.contains(&link.socket)));
         }
-        let now = self.table.clock().seconds();
+        let now = self.table.clock().ticks();
         for link in &links {
             sentinel::end(link, Ending::TERMINATED, now, &self.metrics, "terminated");
         }

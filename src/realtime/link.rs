@@ -9,20 +9,27 @@ use actix::Recipient;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
-/// Seconds since the process started; the sentinel moves it once a second, so that reading it costs nothing.
+/// How often deadlines are looked at: a tick of the [`CoarseClock`].
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks in a second.
+pub const TICKS_PER_SECOND: u32 = 4;
+
+/// Ticks since the process started; the sentinel moves it, so that reading it costs nothing.
 #[derive(Debug, Default)]
 pub struct CoarseClock(AtomicU32);
 
 impl CoarseClock {
-    /// Seconds since the start, at most a second old.
-    pub fn seconds(&self) -> u32 {
+    /// Ticks since the start, at most a tick old.
+    pub fn ticks(&self) -> u32 {
         self.0.load(Relaxed)
     }
 
     /// Sets the time; only forward.
-    pub fn advance_to(&self, seconds: u32) {
-        self.0.fetch_max(seconds, Relaxed);
+    pub fn advance_to(&self, ticks: u32) {
+        self.0.fetch_max(ticks, Relaxed);
     }
 }
 
@@ -35,7 +42,7 @@ pub enum Undelivered {
     Gone,
 }
 
-/// One session, seen from outside. All times are seconds of the [`CoarseClock`].
+/// One session, seen from outside. All times are ticks of the [`CoarseClock`].
 #[derive(Debug)]
 pub struct Link {
     /// The session's id.
@@ -232,7 +239,7 @@ impl Link {
     }
 }
 
-/// The deadlines of sessions, in seconds.
+/// The deadlines of sessions, in ticks of the [`CoarseClock`].
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
     /// To show a credential; 0 = for ever.

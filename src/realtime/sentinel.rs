@@ -1,11 +1,11 @@
-//! `SentinelActor`: watches every session's deadlines from outside, once a second, because a session's own
+//! `SentinelActor`: watches every session's deadlines from outside, four times a second, because a session's own
 //! timers stand still while its socket is jammed. It also asks whether the tokens that open sessions stand on
 //! still hold, and lets users whose grace has ended be told offline.
 //!
 //! Its mailbox gets only probes. If it dies, the watchdog ends the process.
 
 use super::frame::{Ending, ToSession};
-use super::link::{Deadlines, Link, Verdict};
+use super::link::{Deadlines, Link, TICK, Verdict};
 use super::session_table::SessionTable;
 use super::users::Users;
 use crate::domain::{Code, Error, Probe, Result, TokenId};
@@ -15,9 +15,6 @@ use futures_util::future::LocalBoxFuture;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How often the deadlines are looked at; also the grain of the coarse clock.
-const TICK: Duration = Duration::from_secs(1);
 
 /// How long the answer about tokens is waited for before it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,7 +57,8 @@ impl SentinelActor {
     }
 
     fn tick(&self) {
-        let now = u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX - 1);
+        let ticks = self.started.elapsed().as_millis() / TICK.as_millis();
+        let now = u32::try_from(ticks).unwrap_or(u32::MAX - 1);
         self.table.clock().advance_to(now);
         for link in self.table.snapshot() {
             self.judge(&link, now);
@@ -105,7 +103,7 @@ impl SentinelActor {
     }
 
     fn end_revoked(&self, by_token: HashMap<TokenId, Vec<Arc<Link>>>, valid: &HashSet<TokenId>) {
-        let now = self.table.clock().seconds();
+        let now = self.table.clock().ticks();
         let revoked = by_token.into_iter().filter(|(token, _)| !valid.contains(token));
         for link in revoked.flat_map(|(_, links)| links) {
             end(&link, Ending::UNAUTHENTICATED, now, &self.metrics, "token_revoked");

@@ -101,7 +101,7 @@ impl SessionActor {
     ) -> Self {
         let socket = SocketId::from_bits(rand::random());
         let (token, accepted) = opening.begin(socket, hub);
-        let now = hub.table.clock().seconds();
+        let now = hub.table.clock().ticks();
         let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
         Self {
             hub: hub.clone(),
@@ -120,7 +120,7 @@ impl SessionActor {
     }
 
     fn now(&self) -> u32 {
-        self.hub.table.clock().seconds()
+        self.hub.table.clock().ticks()
     }
 
     fn text(&mut self, text: &str, ctx: &mut ws::WebsocketContext<Self>) {

@@ -166,7 +166,7 @@ impl<S> Guard<S> {
             self.link.message_ended();
         }
         if self.watch.is_open() {
-            self.link.message_begun(self.clock.seconds());
+            self.link.message_begun(self.clock.ticks());
         }
         match &mut self.inflater {
             Some(inflater) => inflater.take(&bytes),
