@@ -98,7 +98,8 @@ fn naive(mut bytes: &[u8]) -> Result<(), Fault> {
         } else {
             if opcode != 0 {
                 (total, fragments) = (0, 0);
-                text = (opcode == 1).then(Vec::new);
+                // With a reserved bit it is compressed, or wrong, and in neither case text yet.
+                text = (opcode == 1 && bytes[0] & 0x70 == 0).then(Vec::new);
             }
             total = total.saturating_add(length);
             fragments += 1;
