@@ -92,7 +92,7 @@ fn tell(done: &Sealing) {
             webhook.id = %id,
             %why,
             "webhook endpoints cannot be sent to, because their secrets do not open; put the key back into \
-             webhooks.secret_keys, or beside the SQLite file, and start again"
+             webhooks.secret_keys and start again"
         );
     }
 }

@@ -18,7 +18,7 @@ const NOBODYS: &str =
 fn config() -> String {
     format!(
         "[limits]\nconnections_per_ip_per_minute = 0\n[webhooks]\nallowed_networks = [\"127.0.0.0/8\"]\n\
-         sweep_ms = 50\n[server]\nshutdown_timeout_seconds = 2\n[[apps]]\nid = \"1\"\nkey = \"{KEY}\"\n\
+         allowed_ports = [\"9\"]\nsweep_ms = 50\n[server]\nshutdown_timeout_seconds = 2\n[[apps]]\nid = \"1\"\nkey = \"{KEY}\"\n\
          secret = \"{APP_SECRET}\"\nmax_data_bytes = 100\nevents_per_second = 1\n"
     )
 }

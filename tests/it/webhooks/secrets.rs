@@ -1,8 +1,9 @@
 //! Secrets at rest: sealed in the database, opened to sign, and nothing lost when a key is not there.
 
 use super::world::{SECRET, Sender, World};
-use crate::support::TestDb;
 use crate::support::receiver::{Answer, Receiver};
+use crate::support::server::CONFIG;
+use crate::support::{Caller, Program, Server, TestDb, until};
 use bellwire::config::{SecretKeys, Webhooks};
 use bellwire::domain::EndpointId;
 use bellwire::storage::{Conn, Db};
@@ -10,6 +11,7 @@ use bellwire::webhooks::sealing::{Sealing, seal_all};
 use bellwire::webhooks::vault::{Unopened, Vault, new_key};
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 on_both_databases!(
     a_secret_stands_in_the_row_sealed,
@@ -200,4 +202,31 @@ async fn without_keys_no_endpoint_is_made_on_postgresql() {
     assert_eq!(error.code().status(), 503);
     assert!(error.message().contains("BELLWIRE__WEBHOOKS__SECRET_KEYS"), "{error}");
     assert_eq!(stored(&world.db).await.len(), 0);
+}
+
+#[actix_rt::test]
+async fn a_lost_key_is_told_when_the_server_starts_and_can_be_given_back() {
+    let program = Program::new().with_config(CONFIG);
+    let caller = Caller::made_by(&program).await;
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let secret = caller.subscribe(&program, &receiver.url(), "*").await;
+    let file = program.folder().join("data/bellwire.db.key");
+    let key = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+
+    let server = Server::start(&program);
+    let product = |sku: &str| json!({"name": "Rice", "sku": sku, "price": 1});
+    caller.post(&server.url("/api/v1/products"), &product("A")).await.unwrap();
+    let told = async || server.log().contains("their secrets do not open; put the key back");
+    until("the log says that a key is missing", told).await;
+    assert!(!server.log().contains(&secret) && !server.log().contains(&key));
+    let attempted = async || server.log().contains("the secrets of a webhook do not open");
+    until("an attempt is made in vain", attempted).await;
+    assert_eq!((server.terminate().await.code(), receiver.connections()), (Some(0), 0));
+
+    let program = program.with_env("BELLWIRE__WEBHOOKS__SECRET_KEYS", &key);
+    let server = Server::start(&program);
+    assert!(!server.log().contains("do not open"));
+    caller.post(&server.url("/api/v1/products"), &product("B")).await.unwrap();
+    receiver.next().await.assert_signed_with(&secret);
 }
