@@ -16,7 +16,7 @@ use crate::realtime::registry::{ConcludeAll, NoteAll, Parts};
 use crate::realtime::sentinel::SentinelActor;
 use crate::realtime::session::{Doorkeeper, Principal};
 use crate::realtime::{ChannelTable, Hub, PublishLimit, RegistryActor, SessionTable, Users};
-use crate::storage::{Db, DbOptions, migrate, outbox, positions};
+use crate::storage::{Db, DbOptions, migrate, outbox, positions, retention};
 use crate::telemetry::Metrics;
 use crate::telemetry::watchdog::{self, Watchdog};
 use crate::webhooks::{Doorbell, Endpoints, PusherHooks, SweepActor, Vault};
@@ -89,6 +89,7 @@ impl App {
             start_registry(&config, &occupancy, &db, &metrics, &endpoints, hooks.as_ref(), &arbiter).await?;
         let users = start_users(&config, &apps, &metrics);
         let sentinel = start_sentinel(&config, (&table, &users), &tokens, &metrics, &arbiter);
+        sender.spawn_fn(retain(&config, &db, &clock));
         let sweep = start_sweep(&config, &db, &clock, &registry, &sender);
         let hub = Arc::new(Hub {
             occupancy,
@@ -148,6 +149,18 @@ impl App {
             .await
             .map_err(|e| Error::new(Code::Internal, "The server's task failed.").because(e))?
             .map_err(|e| Error::new(Code::Internal, "The server failed.").because(e))
+    }
+}
+
+/// Prunes at its times, for as long as the thread that it is started on lives.
+fn retain(config: &Config, db: &Db, clock: &Clock) -> impl FnOnce() + Send + 'static {
+    let (db, clock, config) = (db.clone(), clock.clone(), config.retention.clone());
+    move || {
+        actix_web::rt::spawn(async move {
+            if let Err(error) = retention::keep(db, clock, config).await {
+                tracing::error!(%error, "rows that had their time are not deleted");
+            }
+        });
     }
 }
 

@@ -11,6 +11,7 @@ mod demo;
 mod lifetime;
 mod migrate;
 mod output;
+mod progress;
 mod prune;
 mod seed;
 mod serve;
@@ -94,7 +95,7 @@ async fn carry_out(cli: Cli) -> Result<Output> {
         Verb::User(verb) => user::run(verb, &load()?).await,
         Verb::Token(verb) => token::run(verb, &load()?).await,
         Verb::App(verb) => app::run(&verb, || load().map(|c: Config| c.apps)),
-        Verb::Webhook(verb) => webhook::run(verb, &load()?).await,
+        Verb::Webhook(verb) => webhook::run(verb, &load()?, cli.json).await,
         Verb::Prune(args) => prune::run(&args, &load()?).await,
         Verb::Seed(args) => seed::run(&args, &load()?, cli.json).await,
         Verb::Config(verb) => config::run(&verb, &load()?),

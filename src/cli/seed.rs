@@ -2,11 +2,11 @@
 
 use super::database;
 use super::output::Output;
+use super::progress;
 use crate::auth::account;
 use crate::catalog::seed::{self, Wanted};
 use crate::config::Config;
 use crate::domain::{Clock, Result, TenantId};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 /// Make categories, products and orders in bulk, to try a shop of some size
@@ -37,21 +37,11 @@ pub(super) async fn run(args: &Args, config: &Config, json: bool) -> Result<Outp
     let users = account::list_users(&mut db.read().await?, tenant).await?;
     let owner = (tenant, users.first().map(|user| user.id));
     let wanted = Wanted { categories, products, orders };
-    let bar = progress(wanted.total(), json);
+    let bar = progress::bar(Some(wanted.total()), json);
     let seeded = seed::seed(&db, &Clock::System, owner, wanted, |count| bar.inc(count)).await;
     bar.finish_and_clear();
     seeded?;
     let human =
         format!("Made {categories} categories, {products} products and {orders} orders for tenant {tenant}.");
     Ok(Output { json: json!({"categories": categories, "products": products, "orders": orders}), human })
-}
-
-/// On standard error, and only where that is a terminal.
-fn progress(total: u64, json: bool) -> ProgressBar {
-    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(total), target);
-    match ProgressStyle::with_template("{wide_bar} {pos} of {len}, {per_sec}, {eta} to go") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

@@ -6,6 +6,7 @@
 
 mod app;
 mod ports;
+mod retention;
 mod secret_keys;
 mod source;
 mod webhooks;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
 pub use ports::PortRange;
+pub use retention::Retention;
 pub use secret_keys::{SecretKey, SecretKeys};
 pub use source::load;
 pub use webhooks::Webhooks;
@@ -37,6 +39,8 @@ pub struct Config {
     pub channels: Channels,
     /// Outgoing webhooks.
     pub webhooks: Webhooks,
+    /// How long rows are kept.
+    pub retention: Retention,
     /// Logs.
     pub log: Log,
     /// The Pusher apps that clients and back ends connect to.
@@ -274,6 +278,7 @@ impl Config {
             }
         }
         self.webhooks.validate()?;
+        self.retention.schedule()?;
         let positive = [
             ("limits.json_depth", self.limits.json_depth),
             ("limits.message_burst", self.limits.message_burst as usize),

@@ -17,6 +17,7 @@ pub mod page;
 pub mod positions;
 mod postgres;
 pub mod prune;
+pub mod retention;
 pub mod schema;
 mod sqlite;
 mod types;

@@ -42,4 +42,5 @@ mod stock_clients;
 mod storage;
 mod traps;
 mod webhook_api;
+mod webhook_cli;
 mod webhooks;

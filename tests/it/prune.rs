@@ -1,11 +1,15 @@
 //! Pruning deletes what has had its time and nothing else, on both databases and by the verb.
 
-use crate::support::{Program, Shop, TestDb, opening_time};
+use crate::support::hub::TestHub;
+use crate::support::{Program, Shop, TestDb, opening_time, until};
+use bellwire::config::Retention;
 use bellwire::domain::{DeliveryId, EndpointId, EventId, Timestamp};
 use bellwire::storage::Conn;
 use bellwire::storage::idempotency::{self, Answer};
 use bellwire::storage::prune::{self, Mode, Pruned};
-use bellwire::storage::schema::{events, idempotency_keys, webhook_deliveries, webhook_delivery_logs};
+use bellwire::storage::schema::{
+    events, idempotency_keys, webhook_deliveries, webhook_delivery_logs, webhook_stats, webhooks,
+};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
@@ -17,6 +21,9 @@ on_both_databases!(
     the_newest_event_stays_whatever_its_age,
     what_a_pending_delivery_needs_is_never_touched,
     what_does_not_fit_one_batch_goes_in_several,
+    a_deleted_endpoint_goes_with_all_it_has,
+    counters_go_when_nobody_asks_for_them_any_more,
+    a_server_prunes_at_the_times_of_its_configuration,
     the_verb_prunes_the_database_of_the_configuration,
 );
 
@@ -81,6 +88,26 @@ impl Attic {
         on_conn!(conn, c => insert.execute(c).await).unwrap();
     }
 
+    /// A counter of an attempt.
+    async fn count(&self, endpoint: EndpointId, period: &str, at: Timestamp) {
+        let values = (
+            webhook_stats::webhook_id.eq(endpoint),
+            webhook_stats::period.eq(period),
+            webhook_stats::starts_at.eq(at),
+            webhook_stats::outcome.eq("ok"),
+            webhook_stats::is_retry.eq(false),
+            webhook_stats::le_ms.eq(10),
+            webhook_stats::attempts.eq(1),
+            webhook_stats::exhausted.eq(0),
+            webhook_stats::duration_ms.eq(7),
+        );
+        let insert = diesel::insert_into(webhook_stats::table).values(values);
+        self.change(async |conn| {
+            on_conn!(conn, c => insert.execute(c).await).unwrap();
+        })
+        .await;
+    }
+
     async fn key(&self, key: &str) {
         let (owner, now) = ((self.shop.tenant, self.shop.user), self.shop.clock.now());
         let answer = Answer { fingerprint: "f".to_owned(), status: 201, body: "{}".to_owned() };
@@ -96,7 +123,7 @@ impl Attic {
     }
 
     async fn prune(&self, mode: Mode) -> Pruned {
-        prune::run(&self.shop.db, NINETY_DAYS, mode, self.shop.clock.now()).await.unwrap()
+        prune::run(&self.shop.db, NINETY_DAYS, mode, self.shop.clock.now()).await.unwrap().pruned
     }
 
     async fn left(&self) -> Pruned {
@@ -114,6 +141,8 @@ impl Attic {
 async fn left(db: &bellwire::storage::Db) -> Pruned {
     let mut conn = db.read().await.unwrap();
     Pruned {
+        webhooks: 0,
+        webhook_stats: on_conn!(&mut conn, c => webhook_stats::table.count().get_result(c).await).unwrap(),
         webhook_deliveries: on_conn!(&mut conn, c => webhook_deliveries::table.count().get_result(c).await)
             .unwrap(),
         webhook_delivery_logs: on_conn!(&mut conn, c =>
@@ -126,7 +155,7 @@ async fn left(db: &bellwire::storage::Db) -> Pruned {
 }
 
 fn pruned(webhook_deliveries: i64, webhook_delivery_logs: i64, events: i64, idempotency_keys: i64) -> Pruned {
-    Pruned { webhook_deliveries, webhook_delivery_logs, events, idempotency_keys }
+    Pruned { webhook_deliveries, webhook_delivery_logs, events, idempotency_keys, ..Pruned::default() }
 }
 
 async fn what_is_old_and_ended_goes_and_the_rest_stays(db: TestDb) {
@@ -256,20 +285,90 @@ async fn fill(attic: &Attic, rows: i64) {
         .await;
 }
 
+async fn a_deleted_endpoint_goes_with_all_it_has(db: TestDb) {
+    let attic = Attic::open(&db).await;
+    fill(&attic, prune::BATCH + 234).await;
+    attic.shop.clock.advance(DAY);
+    let other = attic.shop.webhook(json!(["*"])).await;
+    for status in ["delivered", "pending"] {
+        let (_, delivery) = attic.event().await;
+        attic.end(delivery, status).await;
+    }
+    attic.count(attic.endpoint, "hour", attic.shop.clock.now()).await;
+    attic.count(other, "hour", attic.shop.clock.now()).await;
+    let (tenant, endpoint, now) = (attic.shop.tenant, attic.endpoint, attic.shop.clock.now());
+    attic
+        .change(async |conn| {
+            bellwire::webhooks::endpoint::delete(conn, tenant, endpoint, now).await.unwrap();
+        })
+        .await;
+    // Those of `fill` are old, also to a clock that stands at the opening.
+    let rows = prune::BATCH + 236;
+    let all =
+        Pruned { webhooks: 1, webhook_stats: 1, ..pruned(rows, rows + 2, rows - 2, prune::BATCH + 234) };
+    assert_eq!(attic.prune(Mode::Count).await, all);
+    assert_eq!(attic.prune(Mode::Delete).await, all);
+    let mut conn = attic.shop.db.read().await.unwrap();
+    let left: Vec<EndpointId> =
+        on_conn!(&mut conn, c => webhooks::table.select(webhooks::id).load(c).await).unwrap();
+    assert_eq!(left, [other]);
+    drop(conn);
+    let others = Pruned { webhook_stats: 1, ..pruned(2, 0, 2, 0) };
+    assert_eq!(attic.left().await, others);
+    assert_eq!(attic.prune(Mode::Delete).await, Pruned::default());
+}
+
+async fn counters_go_when_nobody_asks_for_them_any_more(db: TestDb) {
+    let attic = Attic::open(&db).await;
+    let now = attic.shop.clock.now();
+    let hours = |hours| now.minus(Duration::from_hours(hours));
+    for (period, at) in [
+        ("minute", hours(1)),
+        ("minute", hours(3)),
+        ("hour", hours(3)),
+        ("hour", hours(30 * 24)),
+        ("hour", hours(31 * 24 + 1)),
+    ] {
+        attic.count(attic.endpoint, period, at).await;
+    }
+    let gone = Pruned { webhook_stats: 2, ..Pruned::default() };
+    assert_eq!(attic.prune(Mode::Count).await, gone);
+    assert_eq!(attic.prune(Mode::Delete).await, gone);
+    assert_eq!(attic.left().await.webhook_stats, 3);
+}
+
+async fn a_server_prunes_at_the_times_of_its_configuration(db: TestDb) {
+    let attic = Attic::open(&db).await;
+    fill(&attic, 10).await;
+    let hub = TestHub::start_on(db, |config| {
+        config.retention = Retention { days: 90, cron: "* * * * * *".to_owned() };
+    })
+    .await;
+    until("all that is old is gone", async || left(&attic.shop.db).await == pruned(0, 0, 1, 0)).await;
+    fill(&attic, 5).await;
+    until("it is done again and again", async || left(&attic.shop.db).await == pruned(0, 0, 1, 0)).await;
+    hub.stop().await;
+}
+
 async fn the_verb_prunes_the_database_of_the_configuration(db: TestDb) {
     let attic = Attic::open(&db).await;
     fill(&attic, 5).await;
     let program = Program::on(db.url());
-    let all = json!({"dry_run": true, "webhook_deliveries": 5, "webhook_delivery_logs": 5, "events": 4,
-        "idempotency_keys": 5});
-    assert_eq!(program.json(&["prune", "--dry-run"]).await, all);
+    let all = json!({"dry_run": true, "webhooks": 0, "webhook_deliveries": 5, "webhook_delivery_logs": 5,
+        "webhook_stats": 0, "events": 4, "idempotency_keys": 5});
+    let prune = async |args: &[&str]| {
+        let mut said = program.json(&[&["prune"], args].concat()).await;
+        assert!(said.as_object_mut().unwrap().remove("longest_transaction_ms").unwrap().is_u64());
+        said
+    };
+    assert_eq!(prune(&["--dry-run"]).await, all);
     // Keys have an age of their own.
-    let keys = json!({"dry_run": false, "webhook_deliveries": 0, "webhook_delivery_logs": 0, "events": 0,
-        "idempotency_keys": 5});
-    assert_eq!(program.json(&["prune", "--older-than", "36500d"]).await, keys);
+    let keys = json!({"dry_run": false, "webhooks": 0, "webhook_deliveries": 0, "webhook_delivery_logs": 0,
+        "webhook_stats": 0, "events": 0, "idempotency_keys": 5});
+    assert_eq!(prune(&["--older-than", "36500d"]).await, keys);
     let said = program.run(&["prune", "--older-than", "30d"]).await;
-    let expected = "table                  deleted\nwebhook_deliveries     5\n\
-        webhook_delivery_logs  5\nevents                 4\nidempotency_keys       0\n";
+    let expected = "table                  deleted\nwebhooks               0\nwebhook_deliveries     5\n\
+        webhook_delivery_logs  5\nwebhook_stats          0\nevents                 4\nidempotency_keys       0\n";
     assert_eq!((said.code, said.stdout.as_str()), (0, expected), "{said:?}");
     assert_eq!(attic.left().await, pruned(0, 0, 1, 0));
 }

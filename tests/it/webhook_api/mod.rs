@@ -1,5 +1,6 @@
 //! `/api/v1/webhooks` as the owner of an endpoint meets it, over both databases.
 
+mod counting;
 mod deliveries;
 mod endpoints;
 mod recovery;
