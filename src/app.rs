@@ -301,7 +301,9 @@ async fn start_registry(
         notices: hooks.map(|hooks| Arc::new(hooks.recipient())),
         metrics: metrics.clone(),
     };
-    Ok(Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts)))
+    let registry = Supervisor::start_in_arbiter(&arbiter.handle(), |_| RegistryActor::new(parts));
+    endpoints.tell(registry.clone().recipient());
+    Ok(registry)
 }
 
 fn start_sweep(

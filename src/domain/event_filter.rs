@@ -20,9 +20,11 @@ impl EventFilter {
         Ok(Self(text.to_owned()))
     }
 
-    /// Whether an event of this name passes.
+    /// Whether an event of this name passes. `*` alone leaves out what the sender tells of itself
+    /// (`webhook:disabled`): that has to be asked for.
     pub fn accepts(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
+            Some("") => !name.starts_with("webhook:"),
             Some(prefix) => name.starts_with(prefix),
             None => self.0 == name,
         }
@@ -48,6 +50,8 @@ mod tests {
     fn a_star_stands_for_any_rest() {
         let accepts = |pattern: &str, name| EventFilter::parse(pattern).unwrap().accepts(name);
         assert!(accepts("*", "product:updated"));
+        assert!(!accepts("*", "webhook:disabled"));
+        assert!(accepts("webhook:*", "webhook:disabled"));
         assert!(accepts("product:*", "product:updated"));
         assert!(!accepts("product:*", "order:updated"));
         assert!(accepts("stock:updated", "stock:updated"));

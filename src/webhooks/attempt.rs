@@ -1,11 +1,13 @@
 //! One attempt at one delivery, from waiting for a permit to being written down.
 
+use super::breaker::BreakerRule;
 use super::client::Client;
 use super::delivery::Delivery;
 use super::delivery_log::Attempt;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
-use super::outcome::{Outcome, Report, Verdict};
+use super::judgement::{Judgement, RetryRule, Verdict};
+use super::outcome::{Outcome, Report};
 use super::ready::Ready;
 use super::vault::Vault;
 use crate::domain::Clock;
@@ -20,23 +22,30 @@ const COMMIT_MARGIN: Duration = Duration::from_secs(3);
 /// An endpoint, ready to be sent to.
 pub(super) struct Target {
     endpoint: Endpoint,
+    breaker: BreakerRule,
     /// `None` when the row does not hold what a request needs; the door lets no such row in.
     ready: Option<Ready>,
 }
 
 impl Target {
-    pub(super) fn new(endpoint: Endpoint, vault: &Vault) -> Self {
+    pub(super) fn new(endpoint: Endpoint, breaker: BreakerRule, vault: &Vault) -> Self {
         let ready = Ready::of(&endpoint, vault);
-        Self { endpoint, ready }
+        Self { endpoint, breaker, ready }
     }
 
     /// Whether this was made of such a row.
-    pub(super) fn is_of(&self, other: &Endpoint) -> bool {
+    pub(super) fn is_of(&self, other: &Endpoint, breaker: BreakerRule) -> bool {
         let own = &self.endpoint;
-        own.url == other.url
+        self.breaker == breaker
+            && own.url == other.url
             && own.sealed == other.sealed
             && own.backoff == other.backoff
             && own.timeout == other.timeout
+    }
+
+    /// When the endpoint's breaker opens.
+    pub(super) const fn breaker(&self) -> BreakerRule {
+        self.breaker
     }
 
     async fn send(&self, client: &Client, delivery: &Delivery, clock: &Clock) -> Report {
@@ -67,9 +76,8 @@ pub(super) struct Job {
 
 /// Makes the attempt, unless its lease ran out while it waited; then the row is claimed again by and by, and
 /// `tell` is dropped.
-pub(super) async fn make(job: Job, tell: oneshot::Sender<Verdict>) {
-    // Closed only when the process ends.
-    let Ok(_permit) = job.works.permits.acquire().await else { return };
+pub(super) async fn make(job: Job, tell: oneshot::Sender<Judgement>) {
+    let Some(_permit) = job.works.permits.acquire(job.target.endpoint.tenant_id).await else { return };
     let now = job.works.clock.now();
     let needed = now.plus(job.target.endpoint.timeout + COMMIT_MARGIN);
     if job.works.is_draining() || job.delivery.lease_until < needed {
@@ -77,12 +85,16 @@ pub(super) async fn make(job: Job, tell: oneshot::Sender<Verdict>) {
     }
     let report = send(&job).await;
     let ended = job.works.clock.now();
-    let (attempt, backoff) = (job.delivery.attempts + 1, job.target.endpoint.backoff);
-    let verdict = Verdict::on(report.outcome, attempt, backoff, ended, rand::random());
-    note(&job.delivery, &report, verdict);
+    let rule = RetryRule { schedule: &job.works.schedule, backoff: job.target.endpoint.backoff };
+    let number = job.delivery.attempts.saturating_sub(job.delivery.attempts_before) + 1;
+    let judgement = Judgement::on(&report, number, rule, ended, rand::random());
+    note(&job.delivery, &report, judgement.verdict);
+    let whose = (job.target.endpoint.tenant_id, job.target.breaker);
+    // On its way to the ledger before the actor hears of it: whatever it claims next is claimed after this.
+    let written = job.works.ledger.write(Attempt::of(&job.delivery, whose, report, judgement, ended));
     // The lane is free again; the permit is held until the attempt is written down.
-    let _ = tell.send(verdict);
-    job.works.ledger.write(Attempt::of(&job.delivery, report, verdict, ended)).await;
+    let _ = tell.send(judgement);
+    written.await;
 }
 
 /// The table is the log of attempts; the process' own log tells what an operator may have to act on.

@@ -1,13 +1,16 @@
-//! `Books`: one transaction of the ledger: attempts written, claims made.
+//! `Books`: one transaction of the ledger: attempts written, breakers moved, claims made.
 
+use super::breaker::{Admission, Breaker};
 use super::delivery::{self, Delivery, Wanted};
 use super::delivery_log::{self, Attempt};
 use super::endpoint::{self, Endpoint};
-use crate::domain::{Clock, Code, EndpointId, Error, Result, Timestamp};
-use crate::storage::{Conn, Db};
+use super::ward::Ward;
+use crate::domain::{Clock, Code, Committed, DeliveryId, EndpointId, Error, Result, Timestamp};
+use crate::storage::{Conn, Db, outbox};
 use crate::telemetry::Metrics;
+use actix::Recipient;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -31,6 +34,8 @@ pub(super) struct Claimed {
     pub(super) deliveries: Vec<Delivery>,
     /// When the next one is due, if that was asked.
     pub(super) next_due: Option<Timestamp>,
+    /// Where its breaker stands, this claim included.
+    pub(super) breaker: Breaker,
 }
 
 /// A claim, and where its answer goes.
@@ -46,16 +51,38 @@ pub(super) struct Books {
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) owner: Arc<str>,
+    /// Who is told of the events that are written here.
+    pub(super) nudge: Arc<OnceLock<Recipient<Committed>>>,
+}
+
+/// What one transaction writes.
+pub(super) struct Page<'a> {
+    pub(super) claims: &'a [Claim],
+    pub(super) attempts: &'a [Attempt],
+    /// Leases to be handed back.
+    pub(super) unwanted: &'a [DeliveryId],
+}
+
+struct Written {
+    counted: Vec<bool>,
+    claimed: Vec<Claimed>,
+    committed: Committed,
 }
 
 impl Books {
     /// One transaction; answers those whose part is committed and returns the attempts that are not.
-    pub(super) async fn write(self, claims: Vec<Request>, attempts: Vec<Entry>) -> Vec<Entry> {
+    pub(super) async fn write(
+        self,
+        claims: Vec<Request>,
+        attempts: Vec<Entry>,
+        unwanted: Vec<DeliveryId>,
+    ) -> Vec<Entry> {
         let (claims, claimants): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
         let (attempts, writers): (Vec<_>, Vec<_>) = attempts.into_iter().unzip();
-        match self.commit(&claims, &attempts).await {
-            Ok((counted, claimed)) => {
+        match self.commit(&Page { claims: &claims, attempts: &attempts, unwanted: &unwanted }).await {
+            Ok(Written { counted, claimed, committed }) => {
                 self.count(&attempts, &counted);
+                self.tell(committed);
                 // Whoever no longer listens has ended; a lease it was given runs out.
                 for (tell, claimed) in claimants.into_iter().zip(claimed) {
                     let _ = tell.send(Ok(claimed));
@@ -81,8 +108,10 @@ impl Books {
         }
         let mut again = Vec::new();
         for (attempt, tell) in attempts {
-            match self.commit(&[], std::slice::from_ref(&attempt)).await {
-                Ok((counted, _)) => {
+            let alone = Page { claims: &[], attempts: std::slice::from_ref(&attempt), unwanted: &[] };
+            match self.commit(&alone).await {
+                Ok(Written { counted, committed, .. }) => {
+                    self.tell(committed);
                     self.count(&[attempt], &counted);
                     answer(tell);
                 }
@@ -95,39 +124,56 @@ impl Books {
         again
     }
 
-    async fn commit(&self, claims: &[Claim], attempts: &[Attempt]) -> Result<(Vec<bool>, Vec<Claimed>)> {
+    async fn commit(&self, page: &Page<'_>) -> Result<Written> {
         let now = self.clock.now();
-        let work = async |conn: &mut Conn| {
-            let counted = delivery_log::write(conn, &self.owner, attempts, now).await?;
-            Ok((counted, self.claim(conn, claims, now).await?))
-        };
-        self.db.transaction(work).await
+        self.db.transaction(async |conn| self.write_page(conn, page, now).await).await
     }
 
-    async fn claim(&self, conn: &mut Conn, claims: &[Claim], now: Timestamp) -> Result<Vec<Claimed>> {
+    /// First what was done, then what is to be done: a claim sees what the attempts made of the breaker.
+    async fn write_page(&self, conn: &mut Conn, page: &Page<'_>, now: Timestamp) -> Result<Written> {
+        let counted = delivery_log::write(conn, &self.owner, page.attempts, now).await?;
+        delivery::hand_back(conn, &self.owner, page.unwanted).await?;
+        let mut ward = Ward::open(conn, page, now).await?;
+        let valid = page.attempts.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(a, _)| a);
+        valid.for_each(|attempt| ward.record(attempt));
+        ward.disable(conn).await?;
+        let claimed = self.claim(conn, page.claims, &mut ward, now).await?;
+        let events = ward.close(conn).await?;
+        let committed = outbox::write(conn, events, now).await?;
+        Ok(Written { counted, claimed, committed })
+    }
+
+    async fn claim(
+        &self,
+        conn: &mut Conn,
+        claims: &[Claim],
+        ward: &mut Ward,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>> {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
         let ids: Vec<EndpointId> = claims.iter().map(|c| c.endpoint).collect();
         let endpoints = endpoint::load_active(conn, &ids).await?;
         let mut endpoints: HashMap<EndpointId, Endpoint> = endpoints.into_iter().map(|e| (e.id, e)).collect();
-        let wanted = |claim: &Claim| {
-            let lease = endpoints.get(&claim.endpoint)?.timeout + LEASE_MARGIN;
-            Some(Wanted { endpoint: claim.endpoint, limit: claim.room, lease_until: now.plus(lease) })
-        };
-        let wanted: Vec<Wanted> = claims.iter().filter_map(wanted).collect();
+        let wanted: Vec<Wanted> = claims
+            .iter()
+            .filter_map(|claim| wanted(*claim, endpoints.get(&claim.endpoint)?, ward, now))
+            .collect();
         let mut deliveries: HashMap<EndpointId, Vec<Delivery>> = HashMap::new();
         for one in delivery::claim(conn, &self.owner, &wanted, now).await? {
+            ward.claimed(one.endpoint, one.lease_until);
             deliveries.entry(one.endpoint).or_default().push(one);
         }
         let mut claimed = Vec::with_capacity(claims.len());
         for claim in claims {
-            let look = claim.look_ahead;
-            claimed.push(Claimed {
-                endpoint: endpoints.remove(&claim.endpoint),
-                deliveries: deliveries.remove(&claim.endpoint).unwrap_or_default(),
-                next_due: if look { delivery::next_due(conn, claim.endpoint, now).await? } else { None },
-            });
+            let endpoint = endpoints.remove(&claim.endpoint);
+            let next_due = match &endpoint {
+                Some(endpoint) if claim.look_ahead => next_due(conn, endpoint, now).await?,
+                _ => None,
+            };
+            let deliveries = deliveries.remove(&claim.endpoint).unwrap_or_default();
+            claimed.push(Claimed { endpoint, deliveries, next_due, breaker: ward.breaker(claim.endpoint) });
         }
         Ok(claimed)
     }
@@ -137,11 +183,43 @@ impl Books {
         self.db.transaction(async |conn| delivery::release(conn, &self.owner).await).await.map(drop)
     }
 
+    /// A nudge that finds no room is let go: the events are rows, and will be found.
+    fn tell(&self, committed: Committed) {
+        if let Some(registry) = self.nudge.get()
+            && !committed.events.is_empty()
+            && registry.try_send(committed).is_err()
+        {
+            self.metrics.mailbox_full.with_label_values(&["registry"]).inc();
+        }
+    }
+
     fn count(&self, attempts: &[Attempt], counted: &[bool]) {
         for (attempt, counted) in attempts.iter().zip(counted) {
             let outcome = if *counted { attempt.report.outcome.as_str() } else { "lease_lost" };
             self.metrics.webhook_attempts.with_label_values(&[outcome]).inc();
         }
+    }
+}
+
+/// What this claim may take; `None` = nothing just now.
+fn wanted(claim: Claim, endpoint: &Endpoint, ward: &Ward, now: Timestamp) -> Option<Wanted> {
+    if endpoint.is_paused {
+        return None;
+    }
+    let limit = match ward.breaker(claim.endpoint).admits(now) {
+        Admission::Free => claim.room,
+        Admission::Probe => 1,
+        Admission::Wait(_) => return None,
+    };
+    let lease_until = now.plus(endpoint.timeout + LEASE_MARGIN);
+    Some(Wanted { endpoint: claim.endpoint, limit, is_ordered: endpoint.is_ordered, lease_until })
+}
+
+async fn next_due(conn: &mut Conn, endpoint: &Endpoint, now: Timestamp) -> Result<Option<Timestamp>> {
+    if endpoint.is_ordered {
+        delivery::next_in_order(conn, endpoint.id, now).await
+    } else {
+        delivery::next_due(conn, endpoint.id, now).await
     }
 }
 

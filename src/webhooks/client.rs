@@ -8,13 +8,13 @@
 
 use super::address::AddressRule;
 use super::dialer::{DialError, DialRules, Dialer, Resolve, SystemNames};
-use super::outcome::{Outcome, Report};
+use super::outcome::{Control, Outcome, Report, RetryAfter};
 use crate::config;
 use crate::domain::{Code, Error, Result, Secret};
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
-use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rustls::{ClientConfig, RootCertStore};
@@ -149,7 +149,10 @@ impl Client {
         }
         let mut response = request.send_body(post.body).await.map_err(|e| Failure::of(&e))?;
         answer.status = Some(response.status().as_u16());
-        let promised = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        answer.retry_after = header(RETRY_AFTER.as_str()).and_then(RetryAfter::parse);
+        answer.control = header("webhook-delivery").and_then(Control::parse);
+        let promised = header(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         // A stream that has ended is not asked again: awc panics when it is.
         while let Some(chunk) = response.next().await {
             if !answer.take(&chunk.map_err(|_| Failure::broken_body())?) {
@@ -168,6 +171,8 @@ impl Client {
 #[derive(Default)]
 struct Answer {
     status: Option<u16>,
+    retry_after: Option<RetryAfter>,
+    control: Option<Control>,
     read: usize,
     kept: Vec<u8>,
     /// Where more is wanted than is kept for the log.
@@ -199,6 +204,8 @@ impl Answer {
         Report {
             outcome: failure.as_ref().map_or(Outcome::Ok, |f| f.outcome),
             status: self.status,
+            retry_after: self.retry_after,
+            control: self.control,
             body: (!self.kept.is_empty()).then(|| readable(&self.kept, KEEP_LIMIT)),
             error: failure.map(|f| f.message),
             duration,

@@ -5,9 +5,9 @@
 //! attempts that were claimed (the fence); else somebody else has taken over, and the outcome is dropped.
 
 use crate::domain::{DeliveryId, EndpointId, EventId, Result, Timestamp};
-use crate::storage::schema::{events, webhook_deliveries, webhooks};
-use crate::storage::{Conn, on_conn, on_conn_skipping_locked};
-use diesel::dsl::{exists, sql};
+use crate::storage::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
+use crate::storage::{Conn, on_conn, on_conn_locking, on_conn_skipping_locked};
+use diesel::dsl::{exists, not, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
@@ -26,6 +26,8 @@ pub struct Delivery {
     pub endpoint: EndpointId,
     /// Attempts that were recorded so far.
     pub attempts: u32,
+    /// Of these, those before it was last sent again by hand: the schedule counts from there.
+    pub attempts_before: u32,
     /// When the lease ends.
     pub lease_until: Timestamp,
     /// The `webhook-id`: of the event, the same at every attempt.
@@ -43,6 +45,8 @@ pub struct Wanted {
     pub endpoint: EndpointId,
     /// At most so many.
     pub limit: usize,
+    /// Whether each has to wait for those before it.
+    pub is_ordered: bool,
     /// Leased until then.
     pub lease_until: Timestamp,
 }
@@ -51,7 +55,9 @@ pub struct Wanted {
 pub async fn claim(conn: &mut Conn, owner: &str, wanted: &[Wanted], now: Timestamp) -> Result<Vec<Delivery>> {
     let mut found = Vec::new();
     for one in wanted {
-        found.extend(lock_due(conn, one, now).await?.into_iter().map(|row| (*one, row)));
+        let due =
+            if one.is_ordered { lock_next(conn, one, now).await? } else { lock_due(conn, one, now).await? };
+        found.extend(due.into_iter().map(|row| (*one, row)));
     }
     let mut leases: BTreeMap<Timestamp, Vec<DeliveryId>> = BTreeMap::new();
     for (one, row) in &found {
@@ -70,6 +76,7 @@ struct DueRow {
     id: DeliveryId,
     event_id: EventId,
     attempts: i32,
+    attempts_before: i32,
 }
 
 impl DueRow {
@@ -78,6 +85,7 @@ impl DueRow {
             id: self.id,
             endpoint: wanted.endpoint,
             attempts: self.attempts.unsigned_abs(),
+            attempts_before: self.attempts_before.unsigned_abs(),
             lease_until: wanted.lease_until,
             message_id: Arc::clone(&content.message_id),
             event: Arc::clone(&content.name),
@@ -95,8 +103,24 @@ async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Ve
         .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
         .order((d::due_at, d::id))
         .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
-        .select((d::id, d::event_id, d::attempts));
+        .select((d::id, d::event_id, d::attempts, d::attempts_before));
     Ok(on_conn_skipping_locked!(conn, due, |q, c| q.load(c).await)?)
+}
+
+/// The oldest pending rows of an endpoint that wants them in order, up to the first that cannot go now: it is not
+/// due, or somebody holds it.
+async fn lock_next(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
+    use webhook_deliveries as d;
+    type Next = (DueRow, Timestamp, Option<Timestamp>);
+    let next = d::table
+        .filter(d::webhook_id.eq(wanted.endpoint).and(sql::<Bool>(PENDING)))
+        .order(d::id)
+        .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
+        .select(((d::id, d::event_id, d::attempts, d::attempts_before), d::due_at, d::lease_until));
+    // Waited for and not passed over: a row that another process is claiming must stop this one.
+    let rows: Vec<Next> = on_conn_locking!(conn, next, |q, c| q.load(c).await)?;
+    let may_go = |(_, due_at, lease): &Next| *due_at <= now && lease.is_none_or(|until| until <= now);
+    Ok(rows.into_iter().take_while(may_go).map(|(row, ..)| row).collect())
 }
 
 async fn lease(
@@ -139,6 +163,19 @@ async fn contents(conn: &mut Conn, mut ids: Vec<EventId>) -> Result<HashMap<Even
     Ok(rows.into_iter().map(content).collect())
 }
 
+/// When the first of an endpoint's pending deliveries is due that wants them in order, if that is still to come.
+pub async fn next_in_order(
+    conn: &mut Conn,
+    endpoint: EndpointId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>> {
+    use webhook_deliveries as d;
+    let first =
+        d::table.filter(d::webhook_id.eq(endpoint).and(sql::<Bool>(PENDING))).order(d::id).select(d::due_at);
+    let due: Option<Timestamp> = on_conn!(conn, c => first.first(c).await.optional())?;
+    Ok(due.filter(|at| *at > now))
+}
+
 /// When the endpoint's next delivery that is not due yet will be.
 pub async fn next_due(conn: &mut Conn, endpoint: EndpointId, now: Timestamp) -> Result<Option<Timestamp>> {
     use webhook_deliveries as d;
@@ -148,13 +185,18 @@ pub async fn next_due(conn: &mut Conn, endpoint: EndpointId, now: Timestamp) -> 
     Ok(on_conn!(conn, c => query.first(c).await)?)
 }
 
-/// All active endpoints, each with whether a delivery of it is due that nobody holds.
+/// All active endpoints, each with whether a delivery of it may go that nobody holds: it is due, and neither its
+/// owner nor its breaker holds it back.
 pub async fn survey(conn: &mut Conn, now: Timestamp) -> Result<Vec<(EndpointId, bool)>> {
-    use webhook_deliveries as d;
+    use {webhook_breakers as b, webhook_deliveries as d};
     let due = d::table
         .filter(d::webhook_id.eq(webhooks::id).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
         .filter(d::lease_until.is_null().or(d::lease_until.le(now)));
-    let query = webhooks::table.filter(webhooks::is_active.eq(true)).select((webhooks::id, exists(due)));
+    let held_back = b::table
+        .filter(b::webhook_id.eq(webhooks::id))
+        .filter(b::until.gt(now).or(b::deferred_until.gt(now)).assume_not_null());
+    let may_go = webhooks::is_paused.eq(false).and(exists(due)).and(not(exists(held_back)));
+    let query = webhooks::table.filter(webhooks::is_active.eq(true)).select((webhooks::id, may_go));
     Ok(on_conn!(conn, c => query.load(c).await)?)
 }
 
@@ -207,6 +249,15 @@ pub(super) async fn settle(
     );
     Ok(on_conn!(conn, c =>
         diesel::update(fenced).set(changes).returning(d::id).get_results(c).await)?)
+}
+
+/// Hands back the leases of `owner` on these rows: what was claimed and will not be sent now.
+pub(super) async fn hand_back(conn: &mut Conn, owner: &str, ids: &[DeliveryId]) -> Result<()> {
+    use webhook_deliveries as d;
+    let held = d::table.filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(sql::<Bool>(PENDING)));
+    let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
+    on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?;
+    Ok(())
 }
 
 /// Hands back every lease of `owner`, so that others need not wait for their end.

@@ -1,11 +1,13 @@
 //! The log of attempts: a row of `webhook_delivery_logs` for each, written together with the delivery's new
 //! state, many at a time.
 
+use super::breaker::BreakerRule;
 use super::delivery::{Delivery, State, settle};
 use super::endpoint::note_triggered;
-use super::outcome::{Outcome, Report, Verdict};
+use super::judgement::{Judgement, Verdict};
+use super::outcome::{Outcome, Report};
 use super::stats;
-use crate::domain::{DeliveryId, EndpointId, Result, Timestamp};
+use crate::domain::{DeliveryId, EndpointId, Result, TenantId, Timestamp};
 use crate::storage::Conn;
 use crate::storage::schema::webhook_delivery_logs;
 use diesel::prelude::*;
@@ -20,6 +22,10 @@ pub struct Attempt {
     pub delivery: DeliveryId,
     /// To which endpoint.
     pub endpoint: EndpointId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// When its breaker opens.
+    pub breaker: BreakerRule,
     /// The event's name.
     pub event: Arc<str>,
     /// Attempts that were recorded before this one.
@@ -27,21 +33,29 @@ pub struct Attempt {
     /// How it went.
     pub report: Report,
     /// What follows.
-    pub verdict: Verdict,
+    pub judgement: Judgement,
     /// When it ended.
     pub at: Timestamp,
 }
 
 impl Attempt {
-    /// The attempt at `delivery` that ended `at`.
-    pub fn of(delivery: &Delivery, report: Report, verdict: Verdict, at: Timestamp) -> Self {
+    /// The attempt at `delivery`, of this tenant's endpoint with this breaker, that ended `at`.
+    pub fn of(
+        delivery: &Delivery,
+        (tenant, breaker): (TenantId, BreakerRule),
+        report: Report,
+        judgement: Judgement,
+        at: Timestamp,
+    ) -> Self {
         Self {
             delivery: delivery.id,
             endpoint: delivery.endpoint,
+            tenant,
+            breaker,
             event: Arc::clone(&delivery.event),
             before: delivery.attempts,
             report,
-            verdict,
+            judgement,
             at,
         }
     }
@@ -52,7 +66,7 @@ impl Attempt {
     }
 
     fn state(&self) -> State {
-        match self.verdict {
+        match self.judgement.verdict {
             Verdict::Delivered => State::Delivered,
             Verdict::Failed => State::Failed,
             Verdict::Retry(due) => State::PendingUntil(due),

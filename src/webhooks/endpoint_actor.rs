@@ -6,14 +6,17 @@
 
 use super::attempt::{self, Job};
 use super::books::Claimed;
+use super::breaker::{Admission, Breaker, BreakerRule, BreakerState, Turn};
 use super::client::Client;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
-use super::outcome::Verdict;
-use super::queue::{Claim, Queue};
-use crate::domain::{EndpointId, Result, Timestamp, Wake};
+use super::judgement::{Judgement, Verdict};
+use super::pace::Pace;
+use super::queue::{Claim, Gate, Queue};
+use crate::domain::{EndpointId, Timestamp, Wake};
 use actix::prelude::*;
+use prometheus::IntGauge;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -25,6 +28,12 @@ pub(super) struct EndpointActor {
     id: EndpointId,
     works: Arc<Works>,
     queue: Queue<Delivery>,
+    /// As its row said at the last claim, and moved on by what was heard since.
+    breaker: Breaker,
+    /// How many attempts were told of.
+    heard: u64,
+    is_ordered: bool,
+    pace: Option<Pace>,
     target: Option<Arc<attempt::Target>>,
     client: Option<Client>,
     last_sent: Instant,
@@ -34,7 +43,19 @@ pub(super) struct EndpointActor {
 impl EndpointActor {
     pub(super) fn new(id: EndpointId, works: Arc<Works>) -> Self {
         let queue = Queue::new(works.lanes);
-        Self { id, works, queue, target: None, client: None, last_sent: Instant::now(), alarm: None }
+        Self {
+            id,
+            works,
+            queue,
+            breaker: Breaker::default(),
+            heard: 0,
+            is_ordered: false,
+            pace: None,
+            target: None,
+            client: None,
+            last_sent: Instant::now(),
+            alarm: None,
+        }
     }
 
     /// Carries out what the queue says.
@@ -52,39 +73,76 @@ impl EndpointActor {
 
     fn claim(&mut self, claim: Claim, ctx: &mut Context<Self>) {
         let (works, id) = (Arc::clone(&self.works), self.id);
+        let heard = self.heard;
         let asked = async move { works.ledger.claim(id, claim.room, claim.look_ahead).await };
-        ctx.spawn(asked.into_actor(self).map(move |answer, actor, ctx| actor.claimed(claim, answer, ctx)));
-    }
-
-    fn claimed(&mut self, claim: Claim, answer: Result<Claimed>, ctx: &mut Context<Self>) {
-        match answer {
-            Ok(Claimed { endpoint: None, .. }) => ctx.stop(),
-            Ok(Claimed { endpoint: Some(endpoint), deliveries, next_due }) => {
-                self.aim(endpoint);
-                self.works
-                    .metrics
-                    .webhook_deliveries
-                    .with_label_values(&["waiting"])
-                    .add(count(deliveries.len()));
-                self.queue.claimed(claim, deliveries, next_due);
-                self.advance(ctx);
-            }
+        ctx.spawn(asked.into_actor(self).map(move |answer, actor, ctx| match answer {
+            Ok(claimed) => actor.claimed(claim, claimed, heard == actor.heard, ctx),
             // The sweep finds what is due when the database is back.
-            Err(_) => self.queue.claim_failed(claim),
+            Err(_) => actor.queue.claim_failed(claim),
+        }));
+    }
+
+    fn claimed(&mut self, claim: Claim, claimed: Claimed, is_current: bool, ctx: &mut Context<Self>) {
+        let Some(endpoint) = claimed.endpoint else {
+            self.works.ledger.hand_back(claimed.deliveries.iter().map(|d| d.id).collect());
+            ctx.stop();
+            return;
+        };
+        // Of what was heard while the claim was made its row may not know yet.
+        if is_current {
+            self.breaker = claimed.breaker;
+        }
+        let is_paused = endpoint.is_paused;
+        self.aim(endpoint);
+        self.waiting_gauge().add(count(claimed.deliveries.len()));
+        let is_probe = !claimed.deliveries.is_empty();
+        self.queue.claimed(claim, claimed.deliveries, claimed.next_due);
+        self.set_gate(gate(&self.breaker, is_paused, is_probe, self.works.clock.now()));
+        self.advance(ctx);
+    }
+
+    /// Takes the endpoint as its row is now.
+    fn aim(&mut self, endpoint: Endpoint) {
+        let breaker = BreakerRule {
+            threshold: endpoint.breaker_threshold.unwrap_or(self.works.breaker.threshold),
+            open_for: endpoint.breaker_open.unwrap_or(self.works.breaker.open_for),
+        };
+        self.is_ordered = endpoint.is_ordered;
+        let lanes = if self.is_ordered { 1 } else { endpoint.concurrency.unwrap_or(self.works.lanes) };
+        match endpoint.rate_per_minute {
+            Some(rate) if self.pace.is_some_and(|pace| pace.is_of(rate)) => {}
+            rate => self.pace = rate.map(Pace::per_minute),
+        }
+        self.queue.shape(lanes, self.pace.map_or(usize::MAX, |pace| pace.worth()));
+        let same = self.target.as_ref().is_some_and(|t| t.is_of(&endpoint, breaker));
+        if !same {
+            self.target = Some(Arc::new(attempt::Target::new(endpoint, breaker, &self.works.vault)));
         }
     }
 
-    fn aim(&mut self, endpoint: Endpoint) {
-        let same = self.target.as_ref().is_some_and(|t| t.is_of(&endpoint));
-        if !same {
-            self.target = Some(Arc::new(attempt::Target::new(endpoint, &self.works.vault)));
-        }
+    fn set_gate(&mut self, gate: Gate) {
+        let unwanted = self.queue.set_gate(gate);
+        self.hand_back(&unwanted);
+    }
+
+    fn hand_back(&self, unwanted: &[Delivery]) {
+        self.waiting_gauge().sub(count(unwanted.len()));
+        self.works.ledger.hand_back(unwanted.iter().map(|delivery| delivery.id).collect());
+    }
+
+    fn waiting_gauge(&self) -> IntGauge {
+        self.works.metrics.webhook_deliveries.with_label_values(&["waiting"])
     }
 
     fn send_waiting(&mut self, ctx: &mut Context<Self>) {
         let Some(target) = self.target.clone() else { return };
-        while let Some(delivery) = self.queue.take() {
-            self.works.metrics.webhook_deliveries.with_label_values(&["waiting"]).dec();
+        while self.queue.may_take() {
+            if let Some(Err(at)) = self.pace.as_mut().map(|pace| pace.take(self.works.clock.now())) {
+                self.queue.sleep_until(Some(at));
+                return;
+            }
+            let Some(delivery) = self.queue.take() else { return };
+            self.waiting_gauge().dec();
             let job = Job {
                 works: Arc::clone(&self.works),
                 target: Arc::clone(&target),
@@ -95,18 +153,45 @@ impl EndpointActor {
             // Not one of the context's futures: it would poll all of them whenever one can go on, and an attempt
             // is written down even when this actor ends.
             actix::spawn(attempt::make(job, tell));
-            ctx.spawn(told.into_actor(self).map(|verdict, actor, ctx| actor.finished(verdict.ok(), ctx)));
+            ctx.spawn(told.into_actor(self).map(|judgement, actor, ctx| actor.finished(judgement.ok(), ctx)));
         }
     }
 
-    /// An attempt is over, with this verdict, or without one when it was not made.
-    fn finished(&mut self, verdict: Option<Verdict>, ctx: &mut Context<Self>) {
+    /// An attempt is over, with what follows from it, or without that when it was not made.
+    fn finished(&mut self, judgement: Option<Judgement>, ctx: &mut Context<Self>) {
+        let verdict = judgement.map(|j| j.verdict);
         let retry_at = match verdict {
             Some(Verdict::Retry(at)) => Some(at),
             _ => None,
         };
         self.queue.finished(verdict == Some(Verdict::Delivered), retry_at);
+        if self.is_ordered && !matches!(verdict, Some(Verdict::Delivered | Verdict::Failed)) {
+            // Those behind it have to wait for it.
+            let unwanted = self.queue.start_over();
+            self.hand_back(&unwanted);
+        }
+        if let Some(judgement) = judgement {
+            self.heard += 1;
+            self.heed(judgement);
+        }
         self.advance(ctx);
+    }
+
+    /// What the attempt means for those that follow.
+    fn heed(&mut self, judgement: Judgement) {
+        let now = self.works.clock.now();
+        let Some(rule) = self.target.as_ref().map(|target| target.breaker()) else { return };
+        match self.breaker.record(judgement.sign, rule, now) {
+            Some(Turn::Closed) => self.queue.start_slowly(),
+            Some(Turn::Opened) | None => {}
+        }
+        if judgement.disable.is_some() {
+            self.set_gate(Gate::Shut);
+            // A look at the row ends this actor.
+            self.queue.start_over();
+        } else if self.queue.gate() != Gate::Shut {
+            self.set_gate(gate(&self.breaker, false, false, now));
+        }
     }
 
     fn client(&mut self, ctx: &mut Context<Self>) -> Client {
@@ -147,7 +232,7 @@ impl EndpointActor {
 
     fn let_go(&mut self) {
         let held = self.queue.clear();
-        self.works.metrics.webhook_deliveries.with_label_values(&["waiting"]).sub(count(held));
+        self.hand_back(&held);
     }
 }
 
@@ -167,9 +252,22 @@ impl Handler<Wake> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
-        self.queue.tick(self.works.clock.now());
-        self.queue.wake();
+        let now = self.works.clock.now();
+        self.queue.tick(now);
+        self.queue.wake(now);
         self.advance(ctx);
+    }
+}
+
+/// Whether the endpoint may be sent to; a probe that was just claimed may go.
+fn gate(breaker: &Breaker, is_paused: bool, is_probe: bool, now: Timestamp) -> Gate {
+    match (breaker.state, breaker.admits(now)) {
+        _ if is_paused => Gate::Shut,
+        (BreakerState::HalfOpen { .. }, _) if is_probe => Gate::Open,
+        (_, Admission::Free) => Gate::Open,
+        // Due now: the next claim brings it.
+        (_, Admission::Probe) => Gate::Until(now),
+        (_, Admission::Wait(until)) => Gate::Until(until),
     }
 }
 

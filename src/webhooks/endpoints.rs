@@ -1,21 +1,23 @@
 //! `Endpoints`: what `app` holds of the sender: it starts endpoint actors, counts what is in flight, and drains.
 
+use super::backoff::Schedule;
 use super::books::Books;
+use super::breaker::BreakerRule;
 use super::client::Outbound;
 use super::delivery;
 use super::endpoint_actor::EndpointActor;
 use super::ledger::Ledger;
+use super::permits::Permits;
 use super::sealing;
 use super::vault::Vault;
 use crate::config;
-use crate::domain::{Clock, EndpointId, Probe, Result, Wake};
+use crate::domain::{Clock, Committed, EndpointId, Probe, Result, Wake};
 use crate::storage::Db;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// For handing leases back when the process ends.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -25,6 +27,7 @@ const RELEASE: Duration = Duration::from_secs(2);
 pub struct Endpoints {
     works: Arc<Works>,
     arbiters: Arc<[ArbiterHandle]>,
+    nudge: Arc<OnceLock<Recipient<Committed>>>,
 }
 
 /// What the actors and attempts of one process share.
@@ -35,11 +38,12 @@ pub(super) struct Works {
     pub(super) outbound: Outbound,
     /// Opens what endpoints keep secret.
     pub(super) vault: Vault,
-    /// A permit is held from before the POST until the attempt is written down.
-    pub(super) permits: Semaphore,
-    /// In flight to one endpoint.
+    pub(super) permits: Permits,
+    /// In flight to an endpoint that says nothing else.
     pub(super) lanes: usize,
-    concurrency: usize,
+    /// Of an endpoint that says nothing else.
+    pub(super) breaker: BreakerRule,
+    pub(super) schedule: Schedule,
     draining: AtomicBool,
 }
 
@@ -80,7 +84,9 @@ impl Endpoints {
         let vault = Vault::of(config, &db)?;
         sealing::seal_all(&db, &vault).await?;
         let owner = uuid::Uuid::now_v7().simple().to_string().into();
-        let books = Books { db, clock: clock.clone(), metrics: metrics.clone(), owner };
+        let nudge = Arc::new(OnceLock::new());
+        let books =
+            Books { db, clock: clock.clone(), metrics: metrics.clone(), owner, nudge: Arc::clone(&nudge) };
         let ledger = Ledger::start(books, first);
         let works = Works {
             clock,
@@ -88,12 +94,22 @@ impl Endpoints {
             ledger,
             outbound,
             vault,
-            permits: Semaphore::new(config.concurrency),
+            permits: Permits::new(config.concurrency, config.concurrency_per_tenant),
             lanes: config.concurrency_per_endpoint,
-            concurrency: config.concurrency,
+            breaker: BreakerRule {
+                threshold: config.breaker_threshold,
+                open_for: Duration::from_secs(config.breaker_open_seconds),
+            },
+            schedule: Schedule::of_seconds(&config.retry_seconds),
             draining: AtomicBool::new(false),
         };
-        Ok(Self { works: Arc::new(works), arbiters: arbiters.into() })
+        Ok(Self { works: Arc::new(works), arbiters: arbiters.into(), nudge })
+    }
+
+    /// Tells `registry` from now on of the events that the sender writes itself (`webhook:disabled`, …). Without
+    /// it they wait for the next look at the rows. The first call counts.
+    pub fn tell(&self, registry: Recipient<Committed>) {
+        let _ = self.nudge.set(registry);
     }
 
     /// Makes endpoint actors: an endpoint's id in, its actor's recipient out. The actor looks at its rows at once,
@@ -112,7 +128,7 @@ impl Endpoints {
 
     /// Attempts that are being made or written down.
     pub fn in_flight(&self) -> usize {
-        self.works.concurrency.saturating_sub(self.works.permits.available_permits())
+        self.works.permits.in_use()
     }
 
     /// Where the watchdog asks whether the sender's core answers: without it nothing is claimed or written down.
@@ -124,9 +140,8 @@ impl Endpoints {
     /// `limit`, and hands all leases back. Returns how many attempts were cut off.
     pub async fn drain(&self, limit: Duration) -> usize {
         self.works.draining.store(true, Ordering::Relaxed);
-        let all = u32::try_from(self.works.concurrency).unwrap_or(u32::MAX);
-        let quiet = tokio::time::timeout(limit, self.works.permits.acquire_many(all)).await;
-        let left = if quiet.is_ok() { 0 } else { self.in_flight() };
+        let quiet = self.works.permits.wait_for_all(limit).await;
+        let left = if quiet { 0 } else { self.in_flight() };
         // A database that is away must not hold the process: leases run out by themselves.
         match tokio::time::timeout(RELEASE, self.works.ledger.close()).await {
             Ok(Ok(())) => {}

@@ -9,7 +9,7 @@
 
 use super::books::{Books, Claim, Claimed, Entry, Request};
 use super::delivery_log::Attempt;
-use crate::domain::{Code, EndpointId, Error, Probe, Result};
+use crate::domain::{Code, DeliveryId, EndpointId, Error, Probe, Result};
 use actix::prelude::*;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -35,6 +35,7 @@ impl Ledger {
                 books,
                 claims: Vec::new(),
                 attempts: Vec::new(),
+                unwanted: Vec::new(),
                 closed: false,
                 closing: None,
                 busy: false,
@@ -47,10 +48,21 @@ impl Ledger {
         self.0.send(Claim { endpoint, room, look_ahead }).await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Writes the attempt; comes back when it is committed, or when it never will be.
-    pub(super) async fn write(&self, attempt: Attempt) {
-        if self.0.send(Write(attempt)).await.is_err() {
-            tracing::error!("an attempt was not written down: the ledger has ended");
+    /// Writes the attempt; comes back when it is committed, or when it never will be. It is in the mailbox when
+    /// this returns (unless that is full), and no claim that is sent after it overtakes it.
+    pub(super) fn write(&self, attempt: Attempt) -> impl Future<Output = ()> + use<> {
+        let sent = self.0.send(Write(attempt));
+        async move {
+            if sent.await.is_err() {
+                tracing::error!("an attempt was not written down: the ledger has ended");
+            }
+        }
+    }
+
+    /// Hands back leases on deliveries that will not be sent now. When the mailbox is full they run out instead.
+    pub(super) fn hand_back(&self, ids: Vec<DeliveryId>) {
+        if !ids.is_empty() {
+            let _ = self.0.try_send(HandBack(ids));
         }
     }
 
@@ -74,6 +86,10 @@ impl Message for Claim {
 struct Write(Attempt);
 
 #[derive(Message)]
+#[rtype(result = "()")]
+struct HandBack(Vec<DeliveryId>);
+
+#[derive(Message)]
 #[rtype(result = "Result<()>")]
 struct Close;
 
@@ -81,6 +97,8 @@ struct LedgerActor {
     books: Books,
     claims: Vec<Request>,
     attempts: Vec<Entry>,
+    /// Leased, and not to be sent now. If the database is away they are forgotten: the leases run out.
+    unwanted: Vec<DeliveryId>,
     closed: bool,
     closing: Option<oneshot::Sender<Result<()>>>,
     busy: bool,
@@ -92,15 +110,17 @@ impl LedgerActor {
         if self.busy {
             return;
         }
-        if self.claims.is_empty() && self.attempts.is_empty() {
+        if self.claims.is_empty() && self.attempts.is_empty() && self.unwanted.is_empty() {
             self.finish(ctx);
             return;
         }
         self.busy = true;
-        let claims = first(&mut self.claims);
         let attempts = first(&mut self.attempts);
+        // What is claimed depends on all that was attempted.
+        let claims = if self.attempts.is_empty() { first(&mut self.claims) } else { Vec::new() };
+        let unwanted = std::mem::take(&mut self.unwanted);
         let books = self.books.clone();
-        let page = async move { books.write(claims, attempts).await };
+        let page = async move { books.write(claims, attempts, unwanted).await };
         ctx.spawn(page.into_actor(self).map(|unwritten, actor, ctx| actor.turned(unwritten, ctx)));
     }
 
@@ -154,6 +174,15 @@ impl Handler<Write> for LedgerActor {
         self.attempts.push((attempt, tell));
         self.turn(ctx);
         Box::pin(async move { told.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<HandBack> for LedgerActor {
+    type Result = ();
+
+    fn handle(&mut self, HandBack(ids): HandBack, ctx: &mut Self::Context) {
+        self.unwanted.extend(ids);
+        self.turn(ctx);
     }
 }
 

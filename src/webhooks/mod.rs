@@ -5,7 +5,7 @@
 //! An `endpoint_actor` for each endpoint claims what is due by lease and makes each `attempt` through [`client`];
 //! the `ledger` gathers claims and attempts into the few transactions of its `books`. [`SweepActor`] finds what
 //! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
-//! [`address`], [`outcome`], [`queue`].
+//! [`address`], [`outcome`], [`judgement`], [`breaker`], [`queue`].
 //!
 //! What an endpoint keeps secret is opened by a [`vault`] when it is about to be sent to.
 //!
@@ -20,6 +20,8 @@ mod attempt;
 pub mod authorization;
 pub mod backoff;
 mod books;
+pub mod breaker;
+pub mod breakers;
 pub mod client;
 pub mod custom_headers;
 pub mod deliveries;
@@ -30,10 +32,14 @@ mod doorbell;
 pub mod endpoint;
 mod endpoint_actor;
 mod endpoints;
+pub mod judgement;
 pub mod jwe;
 mod key_file;
 mod ledger;
+mod operational;
 pub mod outcome;
+mod pace;
+mod permits;
 pub mod pusher;
 pub mod queue;
 mod ready;
@@ -48,6 +54,7 @@ pub mod stats;
 mod sweep_actor;
 pub mod time_range;
 pub mod vault;
+mod ward;
 
 pub use dialer::Resolve;
 pub use doorbell::Doorbell;

@@ -1,6 +1,5 @@
-//! `Outcome`: what an attempt came to, and the `Verdict` on its delivery that follows from it. Pure.
+//! `Outcome`: what an attempt came to, and the `Report` of it. Pure.
 
-use super::backoff::Backoff;
 use crate::domain::Timestamp;
 use std::time::Duration;
 
@@ -65,6 +64,47 @@ impl Outcome {
     }
 }
 
+/// The header `Retry-After` (RFC 9110 §10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// So long from now.
+    Wait(Duration),
+    /// Then.
+    At(Timestamp),
+}
+
+impl RetryAfter {
+    /// Reads the header: seconds or an HTTP date. Anything else is as good as none.
+    pub fn parse(value: &str) -> Option<Self> {
+        let value = value.trim();
+        if let Ok(seconds) = value.parse::<u32>() {
+            return Some(Self::Wait(Duration::from_secs(seconds.into())));
+        }
+        let since_1970 = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Timestamp::from_micros(i64::try_from(since_1970.as_micros()).ok()?).map(Self::At)
+    }
+}
+
+/// The header `webhook-delivery` of an answer, as Svix's receivers send it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// No more deliveries to this endpoint.
+    Disable,
+    /// No more attempts at this delivery.
+    Abort,
+}
+
+impl Control {
+    /// Reads the header. Anything else is as good as none.
+    pub fn parse(value: &str) -> Option<Self> {
+        match value.trim() {
+            "disable" => Some(Self::Disable),
+            "abort-message" => Some(Self::Abort),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that is kept of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -72,6 +112,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// The status of the answer, if one began.
     pub status: Option<u16>,
+    /// When the endpoint wants to be called again, if its answer says so.
+    pub retry_after: Option<RetryAfter>,
+    /// What else its answer asks of the sender.
+    pub control: Option<Control>,
     /// The beginning of the answer's body.
     pub body: Option<String>,
     /// What went wrong, in words for the endpoint's owner: nothing of our network is in it.
@@ -83,28 +127,14 @@ pub struct Report {
 impl Report {
     /// Of an attempt that no answer came of.
     pub(super) fn without_answer(outcome: Outcome, error: String, duration: Duration) -> Self {
-        Self { outcome, status: None, body: None, error: Some(error), duration }
-    }
-}
-
-/// What becomes of a delivery after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The endpoint has it.
-    Delivered,
-    /// It is tried again then.
-    Retry(Timestamp),
-    /// It was tried as often as it may be.
-    Failed,
-}
-
-impl Verdict {
-    /// The verdict on the attempt of this number (the first is 1) that ended `now`; `seed` is any random number.
-    pub fn on(outcome: Outcome, attempt: u32, backoff: Backoff, now: Timestamp, seed: u64) -> Self {
-        match (outcome, backoff.after(attempt, seed)) {
-            (Outcome::Ok, _) => Self::Delivered,
-            (_, Some(wait)) => Self::Retry(now.plus(wait)),
-            (_, None) => Self::Failed,
+        Self {
+            outcome,
+            status: None,
+            retry_after: None,
+            control: None,
+            body: None,
+            error: Some(error),
+            duration,
         }
     }
 }
@@ -113,25 +143,29 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { max_retries: 5, delay_percent: 100 };
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000).unwrap()
-    }
-
     #[test]
     fn only_2xx_is_delivered() {
         assert_eq!(Outcome::of_status(204), Outcome::Ok);
         assert_eq!(Outcome::of_status(304), Outcome::Redirect);
         assert_eq!(Outcome::of_status(101), Outcome::Http);
         assert_eq!(Outcome::of_status(410), Outcome::Http);
-        assert_eq!(Verdict::on(Outcome::Ok, 1, BACKOFF, at(0), 0), Verdict::Delivered);
     }
 
     #[test]
-    fn six_tries_are_all() {
-        assert_eq!(Verdict::on(Outcome::Http, 1, BACKOFF, at(0), 6_000), Verdict::Retry(at(60)));
-        assert_eq!(Verdict::on(Outcome::Timeout, 5, BACKOFF, at(0), 720_000), Verdict::Retry(at(7_200)));
-        assert_eq!(Verdict::on(Outcome::Timeout, 6, BACKOFF, at(0), 0), Verdict::Failed);
+    fn retry_after_is_seconds_or_a_date() {
+        let wait = |seconds| Some(RetryAfter::Wait(Duration::from_secs(seconds)));
+        assert_eq!((RetryAfter::parse("120"), RetryAfter::parse(" 0 ")), (wait(120), wait(0)));
+        let date = Timestamp::parse_rfc3339("1994-11-06T08:49:37Z").unwrap();
+        assert_eq!(RetryAfter::parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(RetryAfter::At(date)));
+        for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999", "Sun, 06 Nov"] {
+            assert_eq!(RetryAfter::parse(nonsense), None, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_ask_for_no_more() {
+        assert_eq!(Control::parse("disable"), Some(Control::Disable));
+        assert_eq!(Control::parse("abort-message"), Some(Control::Abort));
+        assert_eq!(Control::parse("enable"), None);
     }
 }

@@ -2,12 +2,32 @@
 //!
 //! It holds few deliveries: rows are the queue, this is the part of it that is leased. A claim grows while the
 //! endpoint keeps up and falls back when an attempt fails, so that a dead endpoint holds few leases.
+//!
+//! In flight it begins with one and adds one for each success (1, 2, 4 … a round trip) up to its lanes; a failure
+//! halves that. So an endpoint that hangs holds little, and one that has just come back is not run over. While
+//! its gate is shut, because the breaker is open or its owner paused it, nothing is sent, and rows are looked at
+//! no more than once a second, in case somebody opened it by hand.
 
 use crate::domain::Timestamp;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Deliveries held at most.
 pub const MAX_HELD: usize = 128;
+
+/// How often rows are looked at while the gate is shut, at most.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether anything may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    Open,
+    /// Not before then.
+    Until(Timestamp),
+    /// Not until somebody says so.
+    Shut,
+}
 
 /// A claim to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +44,14 @@ pub struct Queue<T> {
     waiting: VecDeque<T>,
     in_flight: usize,
     lanes: usize,
+    /// In flight at most just now, as the endpoint has earned it.
+    window: usize,
+    /// Held at most, because more would outlive its leases.
+    worth: usize,
     hold: usize,
+    gate: Gate,
+    /// When rows may be looked at although the gate is shut.
+    look_at: Option<Timestamp>,
     /// There may be rows that are due.
     more: bool,
     claiming: bool,
@@ -39,7 +66,11 @@ impl<T> Queue<T> {
             waiting: VecDeque::new(),
             in_flight: 0,
             lanes,
+            window: 1,
+            worth: usize::MAX,
             hold: lanes.min(MAX_HELD),
+            gate: Gate::Open,
+            look_at: None,
             more: true,
             claiming: false,
             look_ahead: true,
@@ -47,9 +78,47 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Rows may have become due.
-    pub fn wake(&mut self) {
-        self.more = true;
+    /// From now on so many lanes, and so many deliveries held at most, as the endpoint's row says.
+    pub fn shape(&mut self, lanes: usize, worth: usize) {
+        (self.lanes, self.worth) = (lanes.max(1), worth.max(1));
+        self.window = self.window.min(self.lanes);
+        self.hold = self.hold.min(self.worth);
+    }
+
+    /// Rows may have become due, or the gate may have been opened by hand.
+    pub fn wake(&mut self, now: Timestamp) {
+        if let Some(at) = self.look_at.filter(|at| self.gate != Gate::Open && now < *at) {
+            self.sleep_until(Some(at));
+        } else {
+            self.more = true;
+            self.look_at = Some(now.plus(LOOK));
+        }
+    }
+
+    /// Opens or shuts the gate. What was held and may not go now is handed back.
+    pub fn set_gate(&mut self, gate: Gate) -> Vec<T> {
+        if self.gate != Gate::Open && gate == Gate::Open {
+            (self.more, self.look_ahead) = (true, true);
+        }
+        self.gate = gate;
+        match gate {
+            Gate::Open => Vec::new(),
+            Gate::Until(at) => {
+                self.sleep_until(Some(at));
+                self.waiting.drain(..).collect()
+            }
+            Gate::Shut => self.waiting.drain(..).collect(),
+        }
+    }
+
+    /// Whether anything may be sent.
+    pub fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    /// Begins again with one in flight.
+    pub fn start_slowly(&mut self) {
+        self.window = 1;
     }
 
     /// The time is `now`: what was to wait until then waits no longer.
@@ -76,7 +145,7 @@ impl<T> Queue<T> {
         self.claiming = false;
         if rows.len() >= claim.room {
             self.more = true;
-            self.hold = (self.hold * 2).min(MAX_HELD.max(self.lanes));
+            self.hold = (self.hold * 2).min(MAX_HELD.max(self.lanes)).min(self.worth);
         }
         self.waiting.extend(rows);
         self.sleep_until(next_due);
@@ -88,9 +157,14 @@ impl<T> Queue<T> {
         self.look_ahead |= claim.look_ahead;
     }
 
-    /// The delivery to send now, if a lane is free.
+    /// Whether there is a delivery to send now, and a lane for it.
+    pub fn may_take(&self) -> bool {
+        self.in_flight < self.window && self.gate == Gate::Open && !self.waiting.is_empty()
+    }
+
+    /// The delivery to send now, if there is one.
     pub fn take(&mut self) -> Option<T> {
-        if self.in_flight >= self.lanes {
+        if !self.may_take() {
             return None;
         }
         let next = self.waiting.pop_front()?;
@@ -101,10 +175,24 @@ impl<T> Queue<T> {
     /// An attempt is over; `retry_at` is when its delivery is due again.
     pub fn finished(&mut self, ok: bool, retry_at: Option<Timestamp>) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if !ok {
-            self.hold = self.lanes.min(MAX_HELD);
+        if ok {
+            self.window = (self.window + 1).min(self.lanes);
+        } else {
+            self.window = (self.window / 2).max(1);
+            self.hold = self.lanes.min(MAX_HELD).min(self.worth);
         }
         self.sleep_until(retry_at);
+    }
+
+    /// Hands back what is held and not in flight, and looks at the rows again.
+    pub fn start_over(&mut self) -> Vec<T> {
+        (self.more, self.look_ahead) = (true, true);
+        self.waiting.drain(..).collect()
+    }
+
+    /// Sleeps at least until then, with what is held.
+    pub fn sleep_until(&mut self, at: Option<Timestamp>) {
+        self.wakes_at = [self.wakes_at, at].into_iter().flatten().min();
     }
 
     /// When to [`tick`](Self::tick) next.
@@ -117,15 +205,9 @@ impl<T> Queue<T> {
         self.waiting.is_empty() && self.in_flight == 0 && !self.claiming
     }
 
-    /// Lets go of what is held and not in flight; returns how many that were.
-    pub fn clear(&mut self) -> usize {
-        let held = self.waiting.len();
-        self.waiting.clear();
-        held
-    }
-
-    fn sleep_until(&mut self, at: Option<Timestamp>) {
-        self.wakes_at = [self.wakes_at, at].into_iter().flatten().min();
+    /// Hands back what is held and not in flight.
+    pub fn clear(&mut self) -> Vec<T> {
+        self.waiting.drain(..).collect()
     }
 }
 
@@ -157,21 +239,21 @@ mod tests {
 
     #[test]
     fn no_more_is_in_flight_than_there_are_lanes() {
-        let mut queue = filled(2, 2);
-        queue.wake();
-        assert_eq!((queue.take(), queue.take(), queue.take()), (Some(0), Some(1), None));
-        let claim = queue.claim().unwrap();
-        queue.claimed(claim, vec![2], None);
-        assert_eq!(queue.take(), None);
+        let mut queue = filled(2, 9);
+        assert_eq!((queue.take(), queue.take()), (Some(0), None), "it begins with one");
         queue.finished(true, None);
-        assert_eq!(queue.take(), Some(2));
+        assert_eq!((queue.take(), queue.take(), queue.take()), (Some(1), Some(2), None));
+        queue.finished(true, None);
+        assert_eq!((queue.take(), queue.take()), (Some(3), None), "there are two lanes");
+        queue.finished(false, None);
+        assert_eq!(queue.take(), None, "half of two is one, and one is out");
     }
 
     #[test]
     fn a_wake_during_a_claim_is_not_lost() {
         let mut queue = Queue::<()>::new(8);
         let claim = queue.claim().unwrap();
-        queue.wake();
+        queue.wake(at(1));
         queue.claimed(claim, Vec::new(), None);
         assert_eq!(queue.claim(), Some(Claim { room: 8, look_ahead: false }));
     }
@@ -186,7 +268,7 @@ mod tests {
         while queue.take().is_some() {
             queue.finished(false, Some(at(60)));
         }
-        queue.wake();
+        queue.wake(at(1));
         assert_eq!(queue.claim().map(|c| c.room), Some(8));
         assert_eq!(queue.wakes_at(), Some(at(60)));
     }
@@ -199,15 +281,16 @@ mod tests {
                 queue.claimed(claim, vec![0; claim.room], None);
             }
         }
-        assert_eq!(queue.clear(), MAX_HELD);
+        assert_eq!(queue.clear().len(), MAX_HELD);
     }
 
     #[test]
     fn the_earliest_time_wakes_it() {
         let mut queue = filled(8, 2);
-        let _ = (queue.take(), queue.take());
-        queue.finished(false, Some(at(300)));
-        queue.finished(false, Some(at(60)));
+        for seconds in [300, 60] {
+            assert!(queue.take().is_some());
+            queue.finished(false, Some(at(seconds)));
+        }
         queue.tick(at(59));
         assert_eq!(queue.claim(), None);
         queue.tick(at(60));
@@ -221,7 +304,45 @@ mod tests {
         let claim = queue.claim().unwrap();
         queue.claim_failed(claim);
         assert_eq!(queue.claim(), None);
-        queue.wake();
+        queue.wake(at(1));
         assert_eq!(queue.claim(), Some(claim));
+    }
+
+    #[test]
+    fn while_its_gate_is_shut_nothing_goes_and_rows_are_seldom_looked_at() {
+        let mut queue = filled(8, 3);
+        assert_eq!(queue.take(), Some(0));
+        assert_eq!(queue.set_gate(Gate::Until(at(100))), [1, 2]);
+        queue.finished(false, None);
+        assert_eq!((queue.take(), queue.claim(), queue.wakes_at()), (None, None, Some(at(100))));
+        queue.wake(at(10));
+        let claim = queue.claim().unwrap();
+        queue.claimed(claim, vec![], None);
+        queue.wake(at(10));
+        assert_eq!((queue.claim(), queue.wakes_at()), (None, Some(at(11))), "a second later");
+        queue.tick(at(11));
+        assert!(queue.claim().is_some());
+    }
+
+    #[test]
+    fn when_its_gate_opens_rows_are_looked_at() {
+        let mut queue = filled(8, 0);
+        assert_eq!(queue.set_gate(Gate::Shut), Vec::<usize>::new());
+        queue.set_gate(Gate::Open);
+        assert_eq!(queue.claim(), Some(Claim { room: 8, look_ahead: true }));
+    }
+
+    #[test]
+    fn it_holds_no_more_than_is_worth_it() {
+        let mut queue = Queue::new(8);
+        queue.shape(8, 3);
+        let claim = queue.claim().unwrap();
+        assert_eq!(claim.room, 3);
+        queue.claimed(claim, vec![0; 3], None);
+        assert_eq!(queue.claim(), None);
+        assert!(queue.take().is_some());
+        queue.finished(true, None);
+        assert!(queue.take().is_some());
+        assert_eq!(queue.claim().map(|claim| claim.room), Some(2));
     }
 }

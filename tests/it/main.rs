@@ -25,6 +25,7 @@ mod echo;
 mod forgery;
 mod idempotency;
 mod kill;
+mod kill_bad_endpoints;
 mod orders;
 mod origins;
 mod outages;

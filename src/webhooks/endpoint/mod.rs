@@ -17,6 +17,7 @@ pub use list::{EndpointFilter, page};
 pub use resource::{BreakerView, EndpointResource, breaker, reset_breaker, show, show_all};
 
 use super::backoff::Backoff;
+use super::judgement::DisabledReason;
 use super::secrets::{Sealed, Secrets, Shown};
 use super::vault::{Unopened, Vault};
 use crate::domain::{EndpointId, Error, EventFilter, Result, TenantId, Timestamp};
@@ -201,6 +202,22 @@ pub async fn set_paused(
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
+}
+
+/// The sender's own stop: the endpoint asked for it. False when it was stopped already.
+pub(super) async fn disable(
+    conn: &mut Conn,
+    id: EndpointId,
+    reason: DisabledReason,
+    now: Timestamp,
+) -> Result<bool> {
+    let target = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::is_active.eq(true)));
+    let changes = (
+        webhooks::is_active.eq(false),
+        webhooks::disabled_reason.eq(reason.as_str()),
+        webhooks::updated_at.eq(now.whole_seconds()),
+    );
+    Ok(on_conn!(conn, c => diesel::update(target).set(changes).execute(c).await)? > 0)
 }
 
 /// Stops the endpoint: no new deliveries, and none of those that wait. Its rows stay.

@@ -10,7 +10,8 @@ mod report;
 pub use report::{Period, Report, report};
 
 use super::delivery_log::Attempt;
-use super::outcome::{Outcome, Verdict};
+use super::judgement::Verdict;
+use super::outcome::Outcome;
 use crate::domain::{EndpointId, Result, Timestamp};
 use crate::storage::Conn;
 use crate::storage::schema::webhook_stats;
@@ -78,7 +79,7 @@ fn sums<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<Key, Sum> {
             };
             let sum = sums.entry(key).or_default();
             sum.attempts += 1;
-            sum.exhausted += i64::from(attempt.verdict == Verdict::Failed);
+            sum.exhausted += i64::from(attempt.judgement.verdict == Verdict::Failed);
             sum.duration_ms = sum.duration_ms.saturating_add(duration_ms);
         }
     }

@@ -52,7 +52,9 @@ async fn set_url(world: &World, url: &str) {
 }
 
 async fn a_private_address_is_refused_in_every_spelling_that_a_row_may_hold(db: TestDb) {
-    let world = World::with(db, Clock::fixed(start()), Webhooks::default()).await;
+    let world =
+        World::with(db, Clock::fixed(start()), Webhooks { breaker_threshold: 10, ..Webhooks::default() })
+            .await;
     let receiver = Receiver::start(Answer::Status(200)).await;
     let endpoint = world.endpoint(&receiver.url()).await;
     let hosts = ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]", "localhost"];

@@ -4,11 +4,13 @@ use super::world::{Row, Sender, World, loopback, start, until};
 use crate::support::TestDb;
 use crate::support::receiver::{Answer, Receiver};
 use actix::Arbiter;
-use bellwire::domain::{Clock, DeliveryId, EndpointId, Result, Timestamp};
+use bellwire::domain::{Clock, DeliveryId, EndpointId, Result, TenantId, Timestamp};
 use bellwire::storage::Db;
+use bellwire::webhooks::breaker::{BreakerRule, Sign};
 use bellwire::webhooks::delivery::{self, Delivery, Wanted};
 use bellwire::webhooks::delivery_log::{self, Attempt};
-use bellwire::webhooks::outcome::{Outcome, Report, Verdict};
+use bellwire::webhooks::judgement::{Judgement, Verdict};
+use bellwire::webhooks::outcome::{Outcome, Report};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +29,24 @@ on_both_databases!(
 const LEASE: Duration = Duration::from_secs(15);
 
 async fn claim(db: &Db, owner: &str, endpoint: EndpointId, limit: usize, now: Timestamp) -> Vec<Delivery> {
-    let wanted = [Wanted { endpoint, limit, lease_until: now.plus(LEASE) }];
+    let wanted = [Wanted { endpoint, limit, is_ordered: false, lease_until: now.plus(LEASE) }];
     db.transaction(async |conn| delivery::claim(conn, owner, &wanted, now).await).await.unwrap()
 }
 
 async fn write(db: &Db, owner: &str, delivery: &Delivery, outcome: Outcome, now: Timestamp) -> Vec<bool> {
-    let report = Report { outcome, status: None, body: None, error: None, duration: Duration::ZERO };
+    let report = Report {
+        outcome,
+        status: None,
+        retry_after: None,
+        control: None,
+        body: None,
+        error: None,
+        duration: Duration::ZERO,
+    };
     let verdict = if outcome == Outcome::Ok { Verdict::Delivered } else { Verdict::Failed };
-    let attempts = [Attempt::of(delivery, report, verdict, now)];
+    let judgement = Judgement { verdict, sign: Sign::Good, disable: None };
+    let breaker = BreakerRule { threshold: 5, open_for: Duration::from_hours(1) };
+    let attempts = [Attempt::of(delivery, (TenantId(1), breaker), report, judgement, now)];
     let write = async |conn: &mut bellwire::storage::Conn| -> Result<Vec<bool>> {
         delivery_log::write(conn, owner, &attempts, now).await
     };
@@ -152,9 +164,13 @@ async fn a_delivery_that_waited_beyond_its_lease_is_left_to_the_next_claim(db: T
 async fn a_drain_finishes_what_is_in_flight_and_hands_the_rest_back(db: TestDb) {
     let config = bellwire::config::Webhooks { concurrency_per_endpoint: 2, ..loopback() };
     let world = World::with(db, Clock::fixed(start()), config).await;
-    let gate = Arc::new(Semaphore::new(0));
+    let gate = Arc::new(Semaphore::new(1));
     let mut receiver = Receiver::start(Answer::Gate(Arc::clone(&gate), Vec::new())).await;
     let endpoint = world.endpoint(&receiver.url()).await;
+    // With its first success the endpoint has earned its second lane.
+    world.publish(&endpoint, "{}").await;
+    receiver.next().await;
+    world.rows_when(|rows| rows[0].status == "delivered").await;
     for n in 0..6 {
         world.commit(&n.to_string()).await;
     }
@@ -166,7 +182,7 @@ async fn a_drain_finishes_what_is_in_flight_and_hands_the_rest_back(db: TestDb) 
     assert_eq!(cut_off, 0);
     assert_eq!(world.sender.endpoints.in_flight(), 0);
     let rows = world.rows().await;
-    assert_eq!(rows.iter().filter(|r| r.status == "delivered").count(), 2);
+    assert_eq!(rows.iter().filter(|r| r.status == "delivered").count(), 3);
     assert!(rows.iter().all(|r| r.lease_owner.is_none()), "{rows:?}");
     world.sender.wake(&[endpoint.id]);
     world.sender.endpoints.probe().send(bellwire::domain::Probe).await.unwrap();

@@ -4,6 +4,7 @@ mod authorizing;
 mod client;
 mod delivering;
 mod dialling;
+mod holding_back;
 mod leases;
 mod pusher;
 mod secrets;

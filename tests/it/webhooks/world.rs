@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long a test waits for rows to become what they have to.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -170,13 +170,33 @@ impl World {
         self.endpoint_with(url, |_| ()).await
     }
 
+    pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
+        let mut new = self.draft(url);
+        change(&mut new);
+        self.make(new).await
+    }
+
+    /// The same for another tenant.
+    pub(super) async fn endpoint_of(&self, tenant: TenantId, url: &str) -> Endpoint {
+        self.make(Self::draft_of(tenant, url, "*")).await
+    }
+
+    /// The same for events that pass this filter.
+    pub(super) async fn endpoint_for(&self, url: &str, filter: &str) -> Endpoint {
+        self.make(Self::draft_of(self.tenant, url, filter)).await
+    }
+
     /// What `endpoint` makes.
     pub(super) fn draft(&self, url: &str) -> NewEndpoint {
+        Self::draft_of(self.tenant, url, "*")
+    }
+
+    fn draft_of(tenant_id: TenantId, url: &str, filter: &str) -> NewEndpoint {
         let mut new = NewEndpoint::parse(EndpointDraft {
-            tenant_id: self.tenant,
+            tenant_id,
             name: None,
             url: url.to_owned(),
-            events: vec!["*".to_owned()],
+            events: vec![filter.to_owned()],
             secret: Some(Secret::new(SECRET)),
         })
         .unwrap();
@@ -184,9 +204,7 @@ impl World {
         new
     }
 
-    pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
-        let mut new = self.draft(url);
-        change(&mut new);
+    async fn make(&self, new: NewEndpoint) -> Endpoint {
         let now = self.clock.now();
         let vault = self.vault();
         let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), now).await;
