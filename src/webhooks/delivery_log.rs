@@ -30,6 +30,8 @@ pub struct Attempt {
     pub event: Arc<str>,
     /// Attempts that were recorded before this one.
     pub before: u32,
+    /// Of these, those before the delivery was last sent again by hand.
+    pub before_by_hand: u32,
     /// How it went.
     pub report: Report,
     /// What follows.
@@ -54,6 +56,7 @@ impl Attempt {
             breaker,
             event: Arc::clone(&delivery.event),
             before: delivery.attempts,
+            before_by_hand: delivery.attempts_before,
             report,
             judgement,
             at,
@@ -62,7 +65,7 @@ impl Attempt {
 
     /// Whether it was not the first of its schedule.
     pub(super) const fn is_retry(&self) -> bool {
-        self.before > 0
+        self.before > self.before_by_hand
     }
 
     fn state(&self) -> State {

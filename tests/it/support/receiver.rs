@@ -41,6 +41,8 @@ pub(crate) enum Answer {
     Flood,
     /// The connection closed.
     Close,
+    /// The connection reset.
+    Reset,
 }
 
 /// A request that came.
@@ -200,6 +202,10 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
         shared.connections.fetch_add(1, Ordering::SeqCst);
+        if matches!(*shared.answer.lock().unwrap(), Answer::Reset) {
+            // Closed without lingering, it is reset.
+            stream.set_zero_linger().unwrap();
+        }
         tokio::spawn(greet(stream, tls.clone(), Arc::clone(&shared)));
     }
 }
@@ -269,7 +275,7 @@ async fn reply<S: AsyncWrite + Unpin>(stream: &mut S, answer: Answer, shared: &S
         Answer::Hang => std::future::pending().await,
         Answer::Drip => pour(stream, b"x", Duration::from_millis(20), shared).await,
         Answer::Flood => pour(stream, &[b'x'; 16_384], Duration::ZERO, shared).await,
-        Answer::Close => false,
+        Answer::Close | Answer::Reset => false,
     }
 }
 

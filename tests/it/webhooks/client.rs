@@ -130,6 +130,12 @@ async fn a_connection_that_closes_without_an_answer_is_told() {
 }
 
 #[actix_rt::test]
+async fn a_connection_that_is_reset_is_told() {
+    let report = answered(Answer::Reset).await;
+    assert_eq!((report.outcome, report.status), (Outcome::Closed, None));
+}
+
+#[actix_rt::test]
 async fn what_is_not_http_is_told() {
     assert_eq!(answered(Answer::Raw(b"220 mail.example ESMTP\r\n\r\n")).await.outcome, Outcome::Protocol);
     let endless_head: &'static str = Box::leak("x-pad: 0123456789\r\n".repeat(20_000).into_boxed_str());
