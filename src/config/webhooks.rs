@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// The longest a retry may wait: a week.
+/// More requests at once than any process has descriptors for.
+const MAX_CONCURRENCY: usize = 100_000;
+
+/// The longest a retry may wait, and a breaker stay open: a week.
 const MAX_RETRY_SECONDS: u64 = 604_800;
 
 /// The longest that a replaced secret may go on signing: a week.
@@ -57,7 +60,7 @@ impl Default for Webhooks {
             secret_keys: SecretKeys::default(),
             secret_overlap_seconds: 86_400,
             concurrency_per_endpoint: 8,
-            concurrency_per_tenant: 128,
+            concurrency_per_tenant: 64,
             concurrency: 256,
             retry_seconds: vec![60, 300, 900, 3_600, 7_200],
             breaker_threshold: 5,
@@ -100,6 +103,14 @@ impl Webhooks {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(wrong(format!("webhooks.{key} must be at least 1.")));
+        }
+        if self.concurrency > MAX_CONCURRENCY || self.concurrency_per_tenant > MAX_CONCURRENCY {
+            return Err(wrong(format!("webhooks.concurrency must be at most {MAX_CONCURRENCY}.")));
+        }
+        if self.breaker_open_seconds > MAX_RETRY_SECONDS {
+            return Err(wrong(format!(
+                "webhooks.breaker_open_seconds must be at most {MAX_RETRY_SECONDS}, a week."
+            )));
         }
         if self.allowed_ports.is_empty() {
             return Err(wrong("webhooks.allowed_ports must name a port at least.".to_owned()));

@@ -36,7 +36,14 @@ struct Kept {
 struct Granted {
     access_token: Secret,
     token_type: String,
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<f64>,
+}
+
+/// A number, or, as some providers write it, one in a string; anything else is as good as untold.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let told = serde_json::Value::deserialize(deserializer)?;
+    Ok(told.as_f64().or_else(|| told.as_str()?.parse().ok()))
 }
 
 impl AccessToken {

@@ -10,7 +10,7 @@ use super::judgement::{Judgement, RetryRule, Verdict};
 use super::outcome::{Outcome, Report};
 use super::ready::Ready;
 use super::vault::Vault;
-use crate::domain::Clock;
+use crate::domain::{Clock, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,9 +38,15 @@ impl Target {
         let own = &self.endpoint;
         self.breaker == breaker
             && own.url == other.url
+            && own.is_ordered == other.is_ordered
             && own.sealed == other.sealed
             && own.backoff == other.backoff
             && own.timeout == other.timeout
+    }
+
+    /// What a lease must cover of an attempt that begins `now`.
+    pub(super) fn lease_needed(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.endpoint.timeout + COMMIT_MARGIN)
     }
 
     /// When the endpoint's breaker opens.
@@ -79,8 +85,8 @@ pub(super) struct Job {
 pub(super) async fn make(job: Job, tell: oneshot::Sender<Judgement>) {
     let Some(_permit) = job.works.permits.acquire(job.target.endpoint.tenant_id).await else { return };
     let now = job.works.clock.now();
-    let needed = now.plus(job.target.endpoint.timeout + COMMIT_MARGIN);
-    if job.works.is_draining() || job.delivery.lease_until < needed {
+    if job.works.is_draining() || job.delivery.lease_until < job.target.lease_needed(now) {
+        job.works.ledger.hand_back(vec![job.delivery.lease()]);
         return;
     }
     let report = send(&job).await;
@@ -92,9 +98,15 @@ pub(super) async fn make(job: Job, tell: oneshot::Sender<Judgement>) {
     let whose = (job.target.endpoint.tenant_id, job.target.breaker);
     // On its way to the ledger before the actor hears of it: whatever it claims next is claimed after this.
     let written = job.works.ledger.write(Attempt::of(&job.delivery, whose, report, judgement, ended));
-    // The lane is free again; the permit is held until the attempt is written down.
-    let _ = tell.send(judgement);
-    written.await;
+    if job.target.endpoint.is_ordered {
+        // The next one goes when it is sure that this one will not come again.
+        written.await;
+        let _ = tell.send(judgement);
+    } else {
+        // The lane is free again; the permit is held until the attempt is written down.
+        let _ = tell.send(judgement);
+        written.await;
+    }
 }
 
 /// The table is the log of attempts; the process' own log tells what an operator may have to act on.

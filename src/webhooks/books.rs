@@ -1,11 +1,11 @@
 //! `Books`: one transaction of the ledger: attempts written, breakers moved, claims made.
 
 use super::breaker::{Admission, Breaker};
-use super::delivery::{self, Delivery, Wanted};
+use super::delivery::{self, Delivery, Lease, Wanted};
 use super::delivery_log::{self, Attempt};
 use super::endpoint::{self, Endpoint};
 use super::ward::Ward;
-use crate::domain::{Clock, Code, Committed, DeliveryId, EndpointId, Error, Result, Timestamp};
+use crate::domain::{Clock, Code, Committed, EndpointId, Error, Result, Timestamp};
 use crate::storage::{Conn, Db, outbox};
 use crate::telemetry::Metrics;
 use actix::Recipient;
@@ -60,7 +60,7 @@ pub(super) struct Page<'a> {
     pub(super) claims: &'a [Claim],
     pub(super) attempts: &'a [Attempt],
     /// Leases to be handed back.
-    pub(super) unwanted: &'a [DeliveryId],
+    pub(super) unwanted: &'a [Lease],
 }
 
 struct Written {
@@ -75,7 +75,7 @@ impl Books {
         self,
         claims: Vec<Request>,
         attempts: Vec<Entry>,
-        unwanted: Vec<DeliveryId>,
+        unwanted: Vec<Lease>,
     ) -> Vec<Entry> {
         let (claims, claimants): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
         let (attempts, writers): (Vec<_>, Vec<_>) = attempts.into_iter().unzip();

@@ -22,6 +22,24 @@ pub(super) async fn load(
     Ok(rows.into_iter().map(|row| (row.webhook_id, row.breaker())).collect())
 }
 
+/// Makes rows for those that have none: what is not there cannot be locked, and two processes that both count a
+/// first failure would forget one.
+pub(super) async fn make_rows(conn: &mut Conn, ids: BTreeSet<EndpointId>, now: Timestamp) -> Result<()> {
+    for id in ids {
+        let row = Row {
+            webhook_id: id,
+            state: "closed".to_owned(),
+            failures: 0,
+            until: None,
+            deferred_until: None,
+            updated_at: now,
+        };
+        let insert = diesel::insert_into(webhook_breakers::table).values(row);
+        on_conn!(conn, c => insert.on_conflict_do_nothing().execute(c).await)?;
+    }
+    Ok(())
+}
+
 /// The breaker of one endpoint, to be shown.
 pub async fn find(conn: &mut Conn, id: EndpointId) -> Result<Breaker> {
     let query = webhook_breakers::table.find(id);

@@ -6,7 +6,7 @@
 
 use crate::domain::{DeliveryId, EndpointId, EventId, Result, Timestamp};
 use crate::storage::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
-use crate::storage::{Conn, on_conn, on_conn_locking, on_conn_skipping_locked};
+use crate::storage::{Conn, on_conn, on_conn_skipping_locked};
 use diesel::dsl::{exists, not, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -37,6 +37,16 @@ pub struct Delivery {
     /// The event's data: JSON text, sent as it stands.
     pub data: Arc<str>,
 }
+
+impl Delivery {
+    /// Its lease, to be handed back.
+    pub(super) fn lease(&self) -> Lease {
+        (self.id, self.lease_until)
+    }
+}
+
+/// A delivery's row, and until when it is leased: a lease that was renewed is another.
+pub(super) type Lease = (DeliveryId, Timestamp);
 
 /// What an endpoint asks for.
 #[derive(Debug, Clone, Copy)]
@@ -108,19 +118,22 @@ async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Ve
 }
 
 /// The oldest pending rows of an endpoint that wants them in order, up to the first that cannot go now: it is not
-/// due, or somebody holds it.
+/// due, or somebody holds it. Nothing is waited for: a row that another process has in hand stops this one, too.
 async fn lock_next(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
     use webhook_deliveries as d;
-    type Next = (DueRow, Timestamp, Option<Timestamp>);
     let next = d::table
         .filter(d::webhook_id.eq(wanted.endpoint).and(sql::<Bool>(PENDING)))
         .order(d::id)
         .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
-        .select(((d::id, d::event_id, d::attempts, d::attempts_before), d::due_at, d::lease_until));
-    // Waited for and not passed over: a row that another process is claiming must stop this one.
-    let rows: Vec<Next> = on_conn_locking!(conn, next, |q, c| q.load(c).await)?;
-    let may_go = |(_, due_at, lease): &Next| *due_at <= now && lease.is_none_or(|until| until <= now);
-    Ok(rows.into_iter().take_while(may_go).map(|(row, ..)| row).collect())
+        .select(d::id);
+    let ids: Vec<DeliveryId> = on_conn!(conn, c => next.load(c).await)?;
+    let due = d::table
+        .filter(d::id.eq_any(&ids).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
+        .order(d::id)
+        .select((d::id, d::event_id, d::attempts, d::attempts_before));
+    let rows: Vec<DueRow> = on_conn_skipping_locked!(conn, due, |q, c| q.load(c).await)?;
+    Ok(rows.into_iter().zip(ids).take_while(|(row, id)| row.id == *id).map(|(row, _)| row).collect())
 }
 
 async fn lease(
@@ -251,12 +264,20 @@ pub(super) async fn settle(
         diesel::update(fenced).set(changes).returning(d::id).get_results(c).await)?)
 }
 
-/// Hands back the leases of `owner` on these rows: what was claimed and will not be sent now.
-pub(super) async fn hand_back(conn: &mut Conn, owner: &str, ids: &[DeliveryId]) -> Result<()> {
+/// Hands back these leases of `owner`: what was claimed and will not be sent now.
+pub(super) async fn hand_back(conn: &mut Conn, owner: &str, leases: &[Lease]) -> Result<()> {
     use webhook_deliveries as d;
-    let held = d::table.filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(sql::<Bool>(PENDING)));
-    let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
-    on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?;
+    let mut alike: BTreeMap<Timestamp, Vec<DeliveryId>> = BTreeMap::new();
+    for (id, until) in leases {
+        alike.entry(*until).or_default().push(*id);
+    }
+    for (until, ids) in alike {
+        let held = d::table
+            .filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(d::lease_until.eq(until)))
+            .filter(sql::<Bool>(PENDING));
+        let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
+        on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?;
+    }
     Ok(())
 }
 

@@ -110,7 +110,9 @@ pub async fn write(conn: &mut Conn, owner: &str, attempts: &[Attempt], now: Time
     insert(conn, rows.clone().map(Attempt::row).collect()).await?;
     stats::count(conn, rows.clone()).await?;
     let called: BTreeSet<EndpointId> = rows.map(|a| a.endpoint).collect();
-    note_triggered(conn, &Vec::from_iter(called), now).await?;
+    if !called.is_empty() {
+        note_triggered(conn, &Vec::from_iter(called), now).await?;
+    }
     Ok(counted)
 }
 

@@ -24,6 +24,12 @@ use tokio::sync::oneshot;
 /// After so long without a request the client goes, and its connections with it.
 const CLIENT_IDLE: Duration = Duration::from_secs(10);
 
+/// Deliveries are held so long for want of anything but the endpoint's own speed.
+const WORTH_HOLDING: Duration = Duration::from_secs(2);
+
+/// Of one client: the most that an endpoint may ask for (`concurrency`). How many are used is the queue's to say.
+const CONNECTIONS: usize = 100;
+
 pub(super) struct EndpointActor {
     id: EndpointId,
     works: Arc<Works>,
@@ -65,7 +71,7 @@ impl EndpointActor {
             return;
         }
         self.send_waiting(ctx);
-        if let Some(claim) = self.queue.claim() {
+        if let Some(claim) = self.queue.claim(self.works.clock.now()) {
             self.claim(claim, ctx);
         }
         self.set_alarm(ctx);
@@ -84,20 +90,24 @@ impl EndpointActor {
 
     fn claimed(&mut self, claim: Claim, claimed: Claimed, is_current: bool, ctx: &mut Context<Self>) {
         let Some(endpoint) = claimed.endpoint else {
-            self.works.ledger.hand_back(claimed.deliveries.iter().map(|d| d.id).collect());
+            self.works.ledger.hand_back(claimed.deliveries.iter().map(Delivery::lease).collect());
             ctx.stop();
             return;
         };
-        // Of what was heard while the claim was made its row may not know yet.
-        if is_current {
+        let brings_probe = !claimed.deliveries.is_empty();
+        // Of what was heard while the claim was made its row may not know yet; but a probe is a probe.
+        if is_current || (brings_probe && !claimed.breaker.is_closed()) {
             self.breaker = claimed.breaker;
         }
         let is_paused = endpoint.is_paused;
         self.aim(endpoint);
         self.waiting_gauge().add(count(claimed.deliveries.len()));
-        let is_probe = !claimed.deliveries.is_empty();
-        self.queue.claimed(claim, claimed.deliveries, claimed.next_due);
-        self.set_gate(gate(&self.breaker, is_paused, is_probe, self.works.clock.now()));
+        let is_probe = brings_probe || self.queue.holds_any();
+        let gate = gate(&self.breaker, is_paused, is_probe, self.works.clock.now());
+        // While nothing may go it does not matter what will be due; when it may, that is asked anew.
+        let next_due = claimed.next_due.filter(|_| gate == Gate::Open);
+        self.queue.claimed(claim, claimed.deliveries, next_due);
+        self.set_gate(gate);
         self.advance(ctx);
     }
 
@@ -127,7 +137,7 @@ impl EndpointActor {
 
     fn hand_back(&self, unwanted: &[Delivery]) {
         self.waiting_gauge().sub(count(unwanted.len()));
-        self.works.ledger.hand_back(unwanted.iter().map(|delivery| delivery.id).collect());
+        self.works.ledger.hand_back(unwanted.iter().map(Delivery::lease).collect());
     }
 
     fn waiting_gauge(&self) -> IntGauge {
@@ -136,9 +146,11 @@ impl EndpointActor {
 
     fn send_waiting(&mut self, ctx: &mut Context<Self>) {
         let Some(target) = self.target.clone() else { return };
+        self.drop_stale(&target);
         while self.queue.may_take() {
-            if let Some(Err(at)) = self.pace.as_mut().map(|pace| pace.take(self.works.clock.now())) {
-                self.queue.sleep_until(Some(at));
+            let now = self.works.clock.now();
+            if let Some(Err(at)) = self.pace.as_mut().map(|pace| pace.take(now)) {
+                self.put_off(at, now);
                 return;
             }
             let Some(delivery) = self.queue.take() else { return };
@@ -157,6 +169,23 @@ impl EndpointActor {
         }
     }
 
+    /// Hands back what could not be sent and written down within its lease any more, to be claimed anew.
+    fn drop_stale(&mut self, target: &attempt::Target) {
+        let needed = target.lease_needed(self.works.clock.now());
+        let stale = self.queue.drop_stale(|delivery| delivery.lease_until < needed);
+        self.hand_back(&stale);
+    }
+
+    /// Nothing goes before `at`, because of the rate. What would have to wait long is handed back: its lease would
+    /// not last.
+    fn put_off(&mut self, at: Timestamp, now: Timestamp) {
+        if at.since(now) > WORTH_HOLDING {
+            let unwanted = self.queue.clear();
+            self.hand_back(&unwanted);
+        }
+        self.queue.sleep_until(Some(at));
+    }
+
     /// An attempt is over, with what follows from it, or without that when it was not made.
     fn finished(&mut self, judgement: Option<Judgement>, ctx: &mut Context<Self>) {
         let verdict = judgement.map(|j| j.verdict);
@@ -164,7 +193,10 @@ impl EndpointActor {
             Some(Verdict::Retry(at)) => Some(at),
             _ => None,
         };
-        self.queue.finished(verdict == Some(Verdict::Delivered), retry_at);
+        match verdict {
+            Some(verdict) => self.queue.finished(verdict == Verdict::Delivered, retry_at),
+            None => self.queue.not_made(),
+        }
         if self.is_ordered && !matches!(verdict, Some(Verdict::Delivered | Verdict::Failed)) {
             // Those behind it have to wait for it.
             let unwanted = self.queue.start_over();
@@ -199,7 +231,7 @@ impl EndpointActor {
         let works = &self.works;
         let client = self.client.get_or_insert_with(|| {
             ctx.run_later(CLIENT_IDLE, Self::drop_idle_client);
-            Client::new(&works.outbound, works.lanes)
+            Client::new(&works.outbound, CONNECTIONS)
         });
         client.clone()
     }
@@ -264,9 +296,8 @@ fn gate(breaker: &Breaker, is_paused: bool, is_probe: bool, now: Timestamp) -> G
     match (breaker.state, breaker.admits(now)) {
         _ if is_paused => Gate::Shut,
         (BreakerState::HalfOpen { .. }, _) if is_probe => Gate::Open,
-        (_, Admission::Free) => Gate::Open,
-        // Due now: the next claim brings it.
-        (_, Admission::Probe) => Gate::Until(now),
+        // The next claim that finds something due brings the probe, and that alone.
+        (_, Admission::Free | Admission::Probe) => Gate::Open,
         (_, Admission::Wait(until)) => Gate::Until(until),
     }
 }

@@ -8,8 +8,9 @@
 //! When this actor or the process dies, leases run out and the deliveries are sent again, with their ids.
 
 use super::books::{Books, Claim, Claimed, Entry, Request};
+use super::delivery::Lease;
 use super::delivery_log::Attempt;
-use crate::domain::{Code, DeliveryId, EndpointId, Error, Probe, Result};
+use crate::domain::{Code, EndpointId, Error, Probe, Result};
 use actix::prelude::*;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -60,9 +61,9 @@ impl Ledger {
     }
 
     /// Hands back leases on deliveries that will not be sent now. When the mailbox is full they run out instead.
-    pub(super) fn hand_back(&self, ids: Vec<DeliveryId>) {
-        if !ids.is_empty() {
-            let _ = self.0.try_send(HandBack(ids));
+    pub(super) fn hand_back(&self, leases: Vec<Lease>) {
+        if !leases.is_empty() {
+            let _ = self.0.try_send(HandBack(leases));
         }
     }
 
@@ -87,7 +88,7 @@ struct Write(Attempt);
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HandBack(Vec<DeliveryId>);
+struct HandBack(Vec<Lease>);
 
 #[derive(Message)]
 #[rtype(result = "Result<()>")]
@@ -98,7 +99,7 @@ struct LedgerActor {
     claims: Vec<Request>,
     attempts: Vec<Entry>,
     /// Leased, and not to be sent now. If the database is away they are forgotten: the leases run out.
-    unwanted: Vec<DeliveryId>,
+    unwanted: Vec<Lease>,
     closed: bool,
     closing: Option<oneshot::Sender<Result<()>>>,
     busy: bool,
@@ -118,7 +119,7 @@ impl LedgerActor {
         let attempts = first(&mut self.attempts);
         // What is claimed depends on all that was attempted.
         let claims = if self.attempts.is_empty() { first(&mut self.claims) } else { Vec::new() };
-        let unwanted = std::mem::take(&mut self.unwanted);
+        let unwanted = first(&mut self.unwanted);
         let books = self.books.clone();
         let page = async move { books.write(claims, attempts, unwanted).await };
         ctx.spawn(page.into_actor(self).map(|unwritten, actor, ctx| actor.turned(unwritten, ctx)));
@@ -180,8 +181,8 @@ impl Handler<Write> for LedgerActor {
 impl Handler<HandBack> for LedgerActor {
     type Result = ();
 
-    fn handle(&mut self, HandBack(ids): HandBack, ctx: &mut Self::Context) {
-        self.unwanted.extend(ids);
+    fn handle(&mut self, HandBack(leases): HandBack, ctx: &mut Self::Context) {
+        self.unwanted.extend(leases);
         self.turn(ctx);
     }
 }

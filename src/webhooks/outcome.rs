@@ -77,7 +77,8 @@ impl RetryAfter {
     /// Reads the header: seconds or an HTTP date. Anything else is as good as none.
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim();
-        if let Ok(seconds) = value.parse::<u32>() {
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = value.parse().unwrap_or(u32::MAX);
             return Some(Self::Wait(Duration::from_secs(seconds.into())));
         }
         let since_1970 = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -155,9 +156,10 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let wait = |seconds| Some(RetryAfter::Wait(Duration::from_secs(seconds)));
         assert_eq!((RetryAfter::parse("120"), RetryAfter::parse(" 0 ")), (wait(120), wait(0)));
+        assert_eq!(RetryAfter::parse("99999999999999999999"), wait(u32::MAX.into()));
         let date = Timestamp::parse_rfc3339("1994-11-06T08:49:37Z").unwrap();
         assert_eq!(RetryAfter::parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(RetryAfter::At(date)));
-        for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999", "Sun, 06 Nov"] {
+        for nonsense in ["", "-1", "soon", "1.5", "Sun, 06 Nov"] {
             assert_eq!(RetryAfter::parse(nonsense), None, "{nonsense:?}");
         }
     }

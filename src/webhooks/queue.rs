@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Deliveries held at most.
 pub const MAX_HELD: usize = 128;
 
-/// How often rows are looked at while the gate is shut, at most.
+/// How often rows are looked at while there is no need to, at most.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether anything may be sent.
@@ -52,6 +52,7 @@ pub struct Queue<T> {
     gate: Gate,
     /// When rows may be looked at although the gate is shut.
     look_at: Option<Timestamp>,
+    claimed_at: Option<Timestamp>,
     /// There may be rows that are due.
     more: bool,
     claiming: bool,
@@ -71,6 +72,7 @@ impl<T> Queue<T> {
             hold: lanes.min(MAX_HELD),
             gate: Gate::Open,
             look_at: None,
+            claimed_at: None,
             more: true,
             claiming: false,
             look_ahead: true,
@@ -116,9 +118,32 @@ impl<T> Queue<T> {
         self.gate
     }
 
-    /// Begins again with one in flight.
+    /// Begins again with one in flight, and looks at the rows.
     pub fn start_slowly(&mut self) {
         self.window = 1;
+        (self.more, self.look_ahead) = (true, true);
+    }
+
+    /// Whether deliveries are held that are not in flight.
+    pub fn holds_any(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Hands back what is held and stale, and looks at the rows again if there was any.
+    pub fn drop_stale(&mut self, is_stale: impl Fn(&T) -> bool) -> Vec<T> {
+        if !self.waiting.iter().any(&is_stale) {
+            return Vec::new();
+        }
+        let (stale, fresh): (Vec<T>, Vec<T>) = self.waiting.drain(..).partition(is_stale);
+        self.waiting = fresh.into();
+        (self.more, self.look_ahead) = (true, true);
+        stale
+    }
+
+    /// An attempt was not made, for want of time: that says nothing of the endpoint.
+    pub fn not_made(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        (self.more, self.look_ahead) = (true, true);
     }
 
     /// The time is `now`: what was to wait until then waits no longer.
@@ -130,21 +155,25 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The claim to make now, if one is wanted: one at a time, and not before half of the last is gone.
-    pub fn claim(&mut self) -> Option<Claim> {
-        if !self.more || self.claiming || self.waiting.len() * 2 > self.hold {
+    /// The claim to make now, if one is wanted: one at a time, and not before half of the last is gone or a second
+    /// is over: with it comes what the endpoint's owner has changed.
+    pub fn claim(&mut self, now: Timestamp) -> Option<Claim> {
+        let is_early = self.claimed_at.is_some_and(|then| now < then.plus(LOOK));
+        if !self.more || self.claiming || (self.waiting.len() * 2 > self.hold && is_early) {
             return None;
         }
         self.claiming = true;
         self.more = false;
-        Some(Claim { room: self.hold - self.waiting.len(), look_ahead: std::mem::take(&mut self.look_ahead) })
+        self.claimed_at = Some(now);
+        let room = self.hold.saturating_sub(self.waiting.len());
+        Some(Claim { room, look_ahead: std::mem::take(&mut self.look_ahead) })
     }
 
     /// What a claim brought, and when the next delivery is due, if that was asked.
     pub fn claimed(&mut self, claim: Claim, rows: Vec<T>, next_due: Option<Timestamp>) {
         self.claiming = false;
-        if rows.len() >= claim.room {
-            self.more = true;
+        self.more |= rows.len() >= claim.room;
+        if rows.len() >= claim.room.max(1) {
             self.hold = (self.hold * 2).min(MAX_HELD.max(self.lanes)).min(self.worth);
         }
         self.waiting.extend(rows);
@@ -221,7 +250,7 @@ mod tests {
 
     fn filled(lanes: usize, rows: usize) -> Queue<usize> {
         let mut queue = Queue::new(lanes);
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         queue.claimed(claim, (0..rows).collect(), None);
         queue
     }
@@ -229,11 +258,11 @@ mod tests {
     #[test]
     fn it_begins_with_a_look_at_the_rows() {
         let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         assert_eq!(claim, Claim { room: 8, look_ahead: true });
-        assert_eq!(queue.claim(), None, "one claim at a time");
+        assert_eq!(queue.claim(at(0)), None, "one claim at a time");
         queue.claimed(claim, Vec::new(), Some(at(60)));
-        assert_eq!((queue.claim(), queue.wakes_at()), (None, Some(at(60))));
+        assert_eq!((queue.claim(at(0)), queue.wakes_at()), (None, Some(at(60))));
         assert!(queue.is_idle());
     }
 
@@ -252,24 +281,24 @@ mod tests {
     #[test]
     fn a_wake_during_a_claim_is_not_lost() {
         let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         queue.wake(at(1));
         queue.claimed(claim, Vec::new(), None);
-        assert_eq!(queue.claim(), Some(Claim { room: 8, look_ahead: false }));
+        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: false }));
     }
 
     #[test]
     fn claims_grow_while_the_endpoint_keeps_up_and_fall_back_when_it_fails() {
         let mut queue = filled(8, 8);
-        assert_eq!(queue.claim().map(|c| c.room), Some(8), "half of 16 is free");
+        assert_eq!(queue.claim(at(0)).map(|c| c.room), Some(8), "half of 16 is free");
         queue.claimed(Claim { room: 8, look_ahead: false }, (0..8).collect(), None);
-        assert_eq!(queue.claim(), Some(Claim { room: 16, look_ahead: false }));
+        assert_eq!(queue.claim(at(0)), Some(Claim { room: 16, look_ahead: false }));
         queue.claim_failed(Claim { room: 16, look_ahead: false });
         while queue.take().is_some() {
             queue.finished(false, Some(at(60)));
         }
         queue.wake(at(1));
-        assert_eq!(queue.claim().map(|c| c.room), Some(8));
+        assert_eq!(queue.claim(at(0)).map(|c| c.room), Some(8));
         assert_eq!(queue.wakes_at(), Some(at(60)));
     }
 
@@ -277,7 +306,7 @@ mod tests {
     fn never_more_than_its_bound_is_held() {
         let mut queue = filled(8, 8);
         for _ in 0..100 {
-            if let Some(claim) = queue.claim() {
+            if let Some(claim) = queue.claim(at(0)) {
                 queue.claimed(claim, vec![0; claim.room], None);
             }
         }
@@ -292,20 +321,20 @@ mod tests {
             queue.finished(false, Some(at(seconds)));
         }
         queue.tick(at(59));
-        assert_eq!(queue.claim(), None);
+        assert_eq!(queue.claim(at(0)), None);
         queue.tick(at(60));
-        assert_eq!(queue.claim(), Some(Claim { room: 8, look_ahead: true }));
+        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: true }));
         assert_eq!(queue.wakes_at(), None);
     }
 
     #[test]
     fn a_failed_claim_is_made_again_when_woken() {
         let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         queue.claim_failed(claim);
-        assert_eq!(queue.claim(), None);
+        assert_eq!(queue.claim(at(0)), None);
         queue.wake(at(1));
-        assert_eq!(queue.claim(), Some(claim));
+        assert_eq!(queue.claim(at(0)), Some(claim));
     }
 
     #[test]
@@ -314,14 +343,14 @@ mod tests {
         assert_eq!(queue.take(), Some(0));
         assert_eq!(queue.set_gate(Gate::Until(at(100))), [1, 2]);
         queue.finished(false, None);
-        assert_eq!((queue.take(), queue.claim(), queue.wakes_at()), (None, None, Some(at(100))));
+        assert_eq!((queue.take(), queue.claim(at(0)), queue.wakes_at()), (None, None, Some(at(100))));
         queue.wake(at(10));
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         queue.claimed(claim, vec![], None);
         queue.wake(at(10));
-        assert_eq!((queue.claim(), queue.wakes_at()), (None, Some(at(11))), "a second later");
+        assert_eq!((queue.claim(at(0)), queue.wakes_at()), (None, Some(at(11))), "a second later");
         queue.tick(at(11));
-        assert!(queue.claim().is_some());
+        assert!(queue.claim(at(0)).is_some());
     }
 
     #[test]
@@ -329,20 +358,20 @@ mod tests {
         let mut queue = filled(8, 0);
         assert_eq!(queue.set_gate(Gate::Shut), Vec::<usize>::new());
         queue.set_gate(Gate::Open);
-        assert_eq!(queue.claim(), Some(Claim { room: 8, look_ahead: true }));
+        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: true }));
     }
 
     #[test]
     fn it_holds_no_more_than_is_worth_it() {
         let mut queue = Queue::new(8);
         queue.shape(8, 3);
-        let claim = queue.claim().unwrap();
+        let claim = queue.claim(at(0)).unwrap();
         assert_eq!(claim.room, 3);
         queue.claimed(claim, vec![0; 3], None);
-        assert_eq!(queue.claim(), None);
+        assert_eq!(queue.claim(at(0)), None);
         assert!(queue.take().is_some());
         queue.finished(true, None);
         assert!(queue.take().is_some());
-        assert_eq!(queue.claim().map(|claim| claim.room), Some(2));
+        assert_eq!(queue.claim(at(0)).map(|claim| claim.room), Some(2));
     }
 }

@@ -64,20 +64,25 @@ impl Ready {
     pub(super) async fn send(&self, client: &Client, post: Post, clock: &Clock) -> Report {
         let Some(token) = &self.token else { return client.send(post).await };
         let (begun, limit) = (Instant::now(), post.timeout);
-        let mut refused: Option<Secret> = None;
+        let mut last: Option<(Secret, Report)> = None;
         loop {
             let left = limit.saturating_sub(begun.elapsed());
-            let value = match token.get(client, refused.as_ref(), clock.now(), left).await {
-                Ok(value) => value,
-                Err(report) => return Report { duration: begun.elapsed(), ..report },
-            };
+            let value =
+                match token.get(client, last.as_ref().map(|(refused, _)| refused), clock.now(), left).await {
+                    Ok(value) => value,
+                    Err(report) => return Report { duration: begun.elapsed(), ..report },
+                };
+            // A provider that gives the same token again has nothing better.
+            if let Some((_, report)) = last.take_if(|(refused, _)| *refused == value) {
+                return Report { duration: begun.elapsed(), ..report };
+            }
             let mut post = Post { timeout: limit.saturating_sub(begun.elapsed()), ..post.clone() };
             post.own_headers.push(("authorization".to_owned(), value.clone()));
             let report = client.send(post).await;
-            if report.status != Some(401) || refused.is_some() {
+            if report.status != Some(401) || last.is_some() {
                 return Report { duration: begun.elapsed(), ..report };
             }
-            refused = Some(value);
+            last = Some((value, report));
         }
     }
 }

@@ -49,8 +49,8 @@ pub async fn seal_all(db: &Db, vault: &Vault) -> Result<Sealing> {
 }
 
 async fn after(conn: &mut Conn, last: EndpointId) -> Result<Vec<Row>> {
-    use webhooks::{id, tenant_id};
-    let query = webhooks::table.filter(id.gt(last)).order(id).limit(BATCH);
+    use webhooks::{deleted_at, id, tenant_id};
+    let query = webhooks::table.filter(id.gt(last).and(deleted_at.is_null())).order(id).limit(BATCH);
     Ok(on_conn!(conn, c => query.select((id, tenant_id, Sealed::as_select())).load(c).await)?)
 }
 

@@ -50,6 +50,16 @@ impl SecretChanges {
         Self { headers, auth, encryption_key, with_key_pair }
     }
 
+    /// Whether it says what the headers are, or that there are none.
+    pub const fn says_headers(&self) -> bool {
+        self.headers.is_some()
+    }
+
+    /// Whether it says how to prove who calls, or not to.
+    pub const fn says_auth(&self) -> bool {
+        self.auth.is_some()
+    }
+
     /// Whether nothing is to be changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -26,8 +26,8 @@ pub struct Sealed {
     secret: String,
     old_secrets: String,
     signing_key: Option<String>,
-    headers: Option<String>,
-    auth: Option<String>,
+    pub(super) headers: Option<String>,
+    pub(super) auth: Option<String>,
     encryption_key: Option<String>,
 }
 

@@ -23,6 +23,8 @@ impl Ward {
     pub(super) async fn open(conn: &mut Conn, page: &Page<'_>, now: Timestamp) -> Result<Self> {
         let claims = page.claims.iter().map(|claim| claim.endpoint);
         let ids: BTreeSet<EndpointId> = claims.chain(page.attempts.iter().map(|a| a.endpoint)).collect();
+        let failing = page.attempts.iter().filter(|a| a.judgement.sign != Sign::Good).map(|a| a.endpoint);
+        breakers::make_rows(conn, failing.collect(), now).await?;
         let breakers = breakers::load(conn, &ids).await?;
         let (changed, disabled) = (BTreeSet::new(), BTreeMap::new());
         Ok(Self { now, breakers, changed, disabled, events: Vec::new() })
@@ -57,7 +59,8 @@ impl Ward {
             self.changed.insert(id);
         }
         match (turn, breaker.state) {
-            (Some(Turn::Opened), BreakerState::Open { probe_at }) => {
+            // That a probe failed is no news.
+            (Some(Turn::Opened), BreakerState::Open { probe_at }) if before.is_closed() => {
                 tracing::warn!(webhook.id = %id, failures = breaker.failures, %probe_at, "webhook breaker opened");
                 self.events.push(operational::breaker_opened(attempt.tenant, id, breaker, probe_at));
             }

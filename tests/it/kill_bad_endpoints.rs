@@ -165,6 +165,6 @@ fn breakers_held(logs: &[Logged]) -> usize {
             *opened_at = log.at;
         }
     }
-    assert!(openings > 3, "the trouble was no trouble");
+    assert!(openings > 0, "the trouble was no trouble");
     openings
 }

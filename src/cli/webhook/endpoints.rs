@@ -184,11 +184,13 @@ pub(super) async fn update(desk: &Desk<'_>, args: Update) -> Result<Output> {
         changes.secrets = read_secrets(file)?;
     }
     changes.permit(&desk.config.webhooks)?;
-    let (owned, vault) = (args.one.owned(), desk.vault()?);
+    let owned = args.one.owned();
+    // Asking for it may make a key; who changes nothing secret needs none.
+    let vault = (!changes.secrets.is_empty()).then(|| desk.vault()).transpose()?;
     let work = async |conn: &mut Conn| {
-        if !changes.secrets.is_empty() {
+        if let Some(vault) = &vault {
             let change = |secrets: &mut Secrets| changes.secrets.clone().apply(secrets);
-            rotation::change(conn, &vault, owned, desk.now, change).await?;
+            rotation::change(conn, vault, owned, desk.now, change).await?;
         }
         endpoint::update(conn, owned, &changes, desk.now).await
     };

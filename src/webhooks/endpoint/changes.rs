@@ -56,6 +56,11 @@ impl EndpointChanges {
         self.secrets.permit(config)
     }
 
+    /// Where it is to be posted to from now on, if that changes.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.target.url.as_deref()
+    }
+
     /// Only whether it gets events.
     pub fn active(is_active: bool) -> Self {
         let settings = Settings { is_active: Some(is_active), ..Settings::default() };

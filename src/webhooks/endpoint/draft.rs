@@ -89,7 +89,8 @@ impl NewEndpoint {
             // Each of them that is not there has left its error.
             return Err(Error::field("url", "The url, events and secret fields cannot be read."));
         };
-        let name = name.unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned());
+        // A host may be longer than a name.
+        let name = name.unwrap_or_else(|| url.host_str().unwrap_or_default().chars().take(255).collect());
         Ok(Self::with(&settings, tenant_id, (name, url.into(), secrets, events)))
     }
 

@@ -182,12 +182,33 @@ pub async fn update(
     if changes.is_empty() {
         return find(conn, tenant, id).await;
     }
+    insist_on_host(conn, (tenant, id), changes).await?;
     let row = of(tenant).filter(webhooks::id.eq(id));
     let EndpointChanges { target, settings, reason, secrets: _ } = changes;
     let set = (target, settings, reason, webhooks::updated_at.eq(now.whole_seconds()));
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
+}
+
+/// Whoever may change an endpoint may not read its credentials, and so not have them sent to a host of their own.
+async fn insist_on_host(
+    conn: &mut Conn,
+    (tenant, id): (TenantId, EndpointId),
+    changes: &EndpointChanges,
+) -> Result<()> {
+    let Some(url) = changes.url() else { return Ok(()) };
+    let present = find(conn, tenant, id).await?;
+    let origin = |url: &str| url::Url::parse(url).map(|url| url.origin());
+    let is_elsewhere = origin(url) != origin(&present.url);
+    let (has, says) = (&present.sealed, &changes.secrets);
+    let keeps = (has.headers.is_some() && !says.says_headers()) || (has.auth.is_some() && !says.says_auth());
+    if is_elsewhere && keeps {
+        let message =
+            "The headers and auth of this webhook would go to another host: say them again, or null.";
+        return Err(Error::field("url", message));
+    }
+    Ok(())
 }
 
 /// Holds the endpoint's deliveries back, or lets them go. It still gets delivery rows, which wait.

@@ -14,6 +14,7 @@ on_both_databases!(
     a_secret_is_replaced_and_the_new_one_shown_once,
     endpoints_are_filtered_and_sorted,
     what_is_secret_is_set_and_taken_away_and_never_shown,
+    credentials_do_not_follow_an_endpoint_to_another_host,
     an_endpoint_is_paused_and_resumed,
     a_breaker_is_shown_and_reset,
     making_it_active_again_clears_why_it_was_not,
@@ -138,6 +139,21 @@ async fn what_is_secret_is_set_and_taken_away_and_never_shown(db: TestDb) {
         desk.rest.patch(&path, json!({"url": "https://a.example:25/"})).await.refusal(),
         (422, vec!["url"])
     );
+}
+
+async fn credentials_do_not_follow_an_endpoint_to_another_host(db: TestDb) {
+    let desk = Desk::open(db).await;
+    let own = json!({"url": "https://a.example/", "events": ["*"], "headers": {"X-Shop": "s"},
+        "auth": {"type": "api_key", "header": "X-Key", "value": "k"}});
+    let path = format!("{WEBHOOKS}/{}", desk.rest.post(WEBHOOKS, own).await.id());
+    let elsewhere = "https://b.example/";
+    for body in [json!({"url": elsewhere}), json!({"url": elsewhere, "auth": null})] {
+        assert_eq!(desk.rest.patch(&path, body).await.refusal(), (422, vec!["url"]));
+    }
+    assert_eq!(desk.rest.patch(&path, json!({"url": "https://a.example/other"})).await.status, 200);
+    let named = json!({"url": elsewhere, "auth": null, "headers": {"X-Shop": "s"}});
+    assert_eq!(desk.rest.patch(&path, named).await.status, 200);
+    assert_eq!(desk.rest.patch(&path, json!({"url": elsewhere})).await.status, 200, "it is the same");
 }
 
 async fn endpoints_are_filtered_and_sorted(db: TestDb) {

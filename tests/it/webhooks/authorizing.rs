@@ -15,6 +15,7 @@ on_both_databases!(
     a_basic_password_comes_with_each_delivery,
     a_token_is_got_once_and_kept_until_shortly_before_its_end,
     a_token_that_is_refused_is_replaced_once_within_the_attempt,
+    a_provider_that_gives_the_refused_token_again_is_not_believed_twice,
     without_a_token_nothing_is_posted_and_the_attempt_has_failed,
     an_encrypted_body_is_signed_as_it_is_sent,
 );
@@ -104,18 +105,37 @@ async fn a_token_is_got_once_and_kept_until_shortly_before_its_end(db: TestDb) {
 
 async fn a_token_that_is_refused_is_replaced_once_within_the_attempt(db: TestDb) {
     let world = World::today(db).await;
+    let mut tokens = Receiver::start(token("one", Some(3_600))).await;
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let endpoint = world.endpoint_that(&receiver.url(), &oauth2(&tokens)).await;
+    world.publish(&endpoint, "{}").await;
+    world.row_after(1).await;
+    tokens.next().await;
+    receiver.next().await;
+    tokens.answer(token("two", Some(3_600)));
+    receiver.answer(Answer::Status(401));
+    world.publish(&endpoint, "{}").await;
+    let (first, second) = (receiver.next().await, receiver.next().await);
+    assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
+    assert_eq!((first.header("authorization"), second.header("authorization")), ("Bearer one", "Bearer two"));
+    tokens.next().await;
+    world.rows_when(|rows| rows[1].attempts == 1).await;
+    assert!(receiver.already().is_none() && tokens.already().is_none());
+    let log = world.log().await;
+    assert_eq!((log.len(), log[1].outcome.as_str(), log[1].status), (2, "http", Some(401)));
+}
+
+async fn a_provider_that_gives_the_refused_token_again_is_not_believed_twice(db: TestDb) {
+    let world = World::today(db).await;
     let mut tokens = Receiver::start(token("same", Some(3_600))).await;
     let mut receiver = Receiver::start(Answer::Status(401)).await;
     let endpoint = world.endpoint_that(&receiver.url(), &oauth2(&tokens)).await;
     world.publish(&endpoint, "{}").await;
-    let (first, second) = (receiver.next().await, receiver.next().await);
-    assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
     tokens.next().await;
     tokens.next().await;
+    receiver.next().await;
     world.row_after(1).await;
     assert!(receiver.already().is_none() && tokens.already().is_none());
-    let log = world.log().await;
-    assert_eq!((log.len(), log[0].outcome.as_str(), log[0].status), (1, "http", Some(401)));
 }
 
 async fn without_a_token_nothing_is_posted_and_the_attempt_has_failed(db: TestDb) {

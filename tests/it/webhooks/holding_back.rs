@@ -26,6 +26,8 @@ on_both_databases!(
     an_endpoint_may_ask_to_be_disabled_or_to_be_spared_one_message,
     deliveries_in_order_wait_for_the_one_that_failed,
     what_is_over_the_rate_is_put_off_and_not_dropped,
+    an_endpoint_that_wants_one_a_minute_gets_one_each_minute,
+    what_a_second_lane_was_leased_and_never_got_to_is_handed_back,
     a_tenant_whose_endpoints_hang_holds_up_no_other,
     who_subscribes_to_it_is_told_of_troubles_by_webhook,
 );
@@ -331,6 +333,49 @@ async fn what_is_over_the_rate_is_put_off_and_not_dropped(db: TestDb) {
     world.rows_when(|rows| rows.iter().all(|row| row.status == "delivered" && row.attempts == 1)).await;
     // Ten at once, and ten a second after them.
     assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+async fn an_endpoint_that_wants_one_a_minute_gets_one_each_minute(db: TestDb) {
+    let world = World::new(db).await;
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let endpoint = world.endpoint(&receiver.url()).await;
+    let row = webhooks::table.find(endpoint.id);
+    change(&world.db, async |conn| {
+        on_conn!(conn, c => diesel::update(row).set(webhooks::rate_per_minute.eq(1)).execute(c).await)
+    })
+    .await;
+    let _sweep = world.sweep();
+    for n in 0..3 {
+        world.commit(&n.to_string()).await;
+    }
+    for count in 1..=3 {
+        receiver.next().await;
+        let delivered = |rows: &[super::world::Row]| {
+            rows.iter().filter(|row| row.status == "delivered").count() == count
+                && rows.iter().all(|row| row.lease_owner.is_none())
+        };
+        world.rows_when(delivered).await;
+        assert!(receiver.already().is_none(), "one a minute");
+        world.clock.advance(Duration::from_mins(1));
+    }
+}
+
+async fn what_a_second_lane_was_leased_and_never_got_to_is_handed_back(db: TestDb) {
+    let world = World::new(db).await;
+    let mut receiver = Receiver::start(Answer::Hang).await;
+    let endpoint = world.endpoint(&receiver.url()).await;
+    for n in 0..8 {
+        world.commit(&n.to_string()).await;
+    }
+    world.sender.wake(&[endpoint.id]);
+    receiver.next().await;
+    // The leases of those behind it run out meanwhile.
+    world.clock.advance(Duration::from_secs(9));
+    receiver.answer(Answer::Status(200));
+    let _sweep = world.sweep();
+    world
+        .rows_when(|rows| rows.iter().skip(1).all(|row| row.status == "delivered" && row.attempts == 1))
+        .await;
 }
 
 async fn a_tenant_whose_endpoints_hang_holds_up_no_other(db: TestDb) {
