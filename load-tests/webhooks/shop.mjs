@@ -29,9 +29,11 @@ export class Shop {
       `[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n${settings}\n[[apps]]\nid = "1"\nkey = "k"\nsecret = "s"\n`,
     );
     shop.receiver = spawn(process.execPath, [receiver], { stdio: ['pipe', 'pipe', 'inherit'] });
+    // Whatever goes wrong here, it is not what keeps this process.
+    shop.receiver.unref();
     shop.heard = lines(shop.receiver);
     shop.target = `http://127.0.0.1:${await shop.heard()}`;
-    shop.tenant = shop.cli('tenant', 'create', 'Shop').id;
+    shop.tenant = shop.cli('tenant', 'create', '--name', 'Shop').id;
     const user = shop.cli('user', 'create', '--tenant', String(shop.tenant), '--name', 'Ana', '--email', 'ana@shop.example').id;
     shop.token = shop.cli('token', 'create', '--user', String(user), '--name', 'load').token;
     return shop;
