@@ -182,6 +182,7 @@ fn state(
         observer,
         vault,
         doorbell,
+        cooldown: Arc::default(),
         config: config.clone(),
         metrics: metrics.clone(),
     })

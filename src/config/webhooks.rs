@@ -31,6 +31,8 @@ pub struct Webhooks {
     pub secret_keys: SecretKeys,
     /// How long a secret that was replaced signs beside the new one; at most a week.
     pub secret_overlap_seconds: u64,
+    /// Endpoints that one tenant may have. Each event is matched against all of them.
+    pub endpoints_per_tenant: usize,
     /// Requests in flight to one endpoint.
     pub concurrency_per_endpoint: usize,
     /// Requests in flight to all endpoints of one tenant.
@@ -59,6 +61,7 @@ impl Default for Webhooks {
             https_only: false,
             secret_keys: SecretKeys::default(),
             secret_overlap_seconds: 86_400,
+            endpoints_per_tenant: 1_000,
             concurrency_per_endpoint: 8,
             concurrency_per_tenant: 64,
             concurrency: 256,
@@ -95,6 +98,7 @@ impl Webhooks {
     /// Checks what single types cannot.
     pub(super) fn validate(&self) -> Result<()> {
         let positive = [
+            ("endpoints_per_tenant", self.endpoints_per_tenant),
             ("concurrency_per_endpoint", self.concurrency_per_endpoint),
             ("concurrency_per_tenant", self.concurrency_per_tenant),
             ("concurrency", self.concurrency),

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::Clock;
 use crate::storage::Db;
 use crate::telemetry::Metrics;
-use crate::webhooks::{Doorbell, Vault};
+use crate::webhooks::{Cooldown, Doorbell, Vault};
 use std::sync::Arc;
 
 /// Made once a worker: the observer's and the doorbell's clones own slots of the registry's mailbox.
@@ -24,6 +24,8 @@ pub struct State {
     pub vault: Vault,
     /// Where the sender of webhooks is told to look.
     pub doorbell: Doorbell,
+    /// How often endpoints may be called by hand.
+    pub cooldown: Arc<Cooldown>,
     /// The settings.
     pub config: Arc<Config>,
     /// The counters.

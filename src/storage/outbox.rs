@@ -8,6 +8,7 @@ use crate::domain::{
     Result, SocketId, TenantId, Timestamp,
 };
 use diesel::prelude::*;
+use diesel::sql_types::{self, BigInt, Text};
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,16 +60,7 @@ pub async fn write_for(
 ) -> Result<DeliveryId> {
     lock::event_order(conn).await?;
     let event = insert(conn, new, now).await?;
-    let values = (
-        webhook_deliveries::webhook_id.eq(endpoint),
-        webhook_deliveries::event_id.eq(event.id),
-        webhook_deliveries::status.eq("pending"),
-        webhook_deliveries::due_at.eq(now),
-        webhook_deliveries::created_at.eq(now),
-        webhook_deliveries::updated_at.eq(now),
-    );
-    let insert = diesel::insert_into(webhook_deliveries::table).values(values);
-    Ok(on_conn!(conn, c => insert.returning(webhook_deliveries::id).get_result(c).await)?)
+    insert_delivery(conn, &event, endpoint).await
 }
 
 /// Up to `limit` events with ids above `after`, in id order.
@@ -203,17 +195,34 @@ async fn active_endpoints(conn: &mut Conn, tenants: BTreeSet<TenantId>) -> Resul
     Ok(rows.into_iter().map(subscriber).collect())
 }
 
+async fn insert_delivery(conn: &mut Conn, event: &Event, endpoint: EndpointId) -> Result<DeliveryId> {
+    let values = (
+        webhook_deliveries::webhook_id.eq(endpoint),
+        webhook_deliveries::event_id.eq(event.id),
+        webhook_deliveries::status.eq("pending"),
+        webhook_deliveries::due_at.eq(event.created_at),
+        webhook_deliveries::created_at.eq(event.created_at),
+        webhook_deliveries::updated_at.eq(event.created_at),
+    );
+    let insert = diesel::insert_into(webhook_deliveries::table).values(values);
+    Ok(on_conn!(conn, c => insert.returning(webhook_deliveries::id).get_result(c).await)?)
+}
+
+/// One statement however many they are: the event order lock is held meanwhile.
 async fn insert_deliveries(conn: &mut Conn, event: &Event, wanted: &[EndpointId]) -> Result<()> {
-    for endpoint in wanted {
-        let values = (
-            webhook_deliveries::webhook_id.eq(endpoint),
-            webhook_deliveries::event_id.eq(event.id),
-            webhook_deliveries::status.eq("pending"),
-            webhook_deliveries::due_at.eq(event.created_at),
-            webhook_deliveries::created_at.eq(event.created_at),
-            webhook_deliveries::updated_at.eq(event.created_at),
-        );
-        on_conn!(conn, c => diesel::insert_into(webhook_deliveries::table).values(values).execute(c).await)?;
+    use webhook_deliveries as d;
+    match wanted {
+        [] => Ok(()),
+        [endpoint] => insert_delivery(conn, event, *endpoint).await.map(drop),
+        many => {
+            let at = event.created_at.into_sql::<sql_types::Timestamp>();
+            let (event, status) = (event.id.into_sql::<BigInt>(), "pending".into_sql::<Text>());
+            let wanted = webhooks::table.filter(webhooks::id.eq_any(many)).order(webhooks::id);
+            let rows = wanted.select((webhooks::id, event, status, at, at, at));
+            let columns = (d::webhook_id, d::event_id, d::status, d::due_at, d::created_at, d::updated_at);
+            let insert = rows.insert_into(d::table).into_columns(columns);
+            on_conn!(conn, c => insert.execute(c).await)?;
+            Ok(())
+        }
     }
-    Ok(())
 }

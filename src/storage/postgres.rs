@@ -14,6 +14,15 @@ use tokio::runtime::Handle;
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; \
     SET idle_in_transaction_session_timeout = '30s'; SET timezone = 'UTC'";
 
+/// Of a server that has gone without a word nothing comes, not even an end: the system asks after it, and gives the
+/// connection up when for so long nothing is acknowledged. Seconds, unless the URL says other.
+const LIVENESS: [(&str, &str); 4] = [
+    ("tcp_user_timeout", "20"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_retries", "3"),
+];
+
 pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgConnection>> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
@@ -25,7 +34,7 @@ pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgC
         async move { opening.await.unwrap_or_else(|e| Err(ConnectionError::BadConnection(e.to_string()))) }
             .boxed()
     });
-    Pool::builder(AsyncDieselConnectionManager::new_with_config(&options.url, config))
+    Pool::builder(AsyncDieselConnectionManager::new_with_config(watched(&options.url), config))
         .max_size(options.pool_size)
         .runtime(deadpool::Runtime::Tokio1)
         .wait_timeout(Some(options.wait))
@@ -33,6 +42,16 @@ pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgC
         .recycle_timeout(Some(options.wait))
         .build()
         .map_err(|e| Error::new(Code::Internal, "The database pool could not be made.").because(e))
+}
+
+/// The URL, with what it does not say of [`LIVENESS`].
+fn watched(url: &str) -> String {
+    let mut watched = url.to_owned();
+    for (key, seconds) in LIVENESS.iter().filter(|(key, _)| !url.contains(&format!("{key}="))) {
+        let mark = if watched.contains('?') { '&' } else { '?' };
+        watched.push_str(&format!("{mark}{key}={seconds}"));
+    }
+    watched
 }
 
 async fn open(url: String, wait: Duration) -> diesel::ConnectionResult<AsyncPgConnection> {
@@ -44,4 +63,22 @@ async fn open(url: String, wait: Duration) -> diesel::ConnectionResult<AsyncPgCo
     tokio::time::timeout(wait, open)
         .await
         .map_err(|_| ConnectionError::BadConnection("PostgreSQL did not answer in time".to_owned()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_keeps_what_it_says_of_the_connections_liveness() {
+        let plain = watched("postgres://shop:p%40ss@db.internal/shop");
+        assert_eq!(
+            plain,
+            "postgres://shop:p%40ss@db.internal/shop?tcp_user_timeout=20&keepalives_idle=10&keepalives_interval=5\
+             &keepalives_retries=3"
+        );
+        let own = watched("postgres://db/shop?sslmode=disable&tcp_user_timeout=3");
+        assert!(own.contains("tcp_user_timeout=3&keepalives_idle=10"), "{own}");
+        assert_eq!(own.matches("tcp_user_timeout").count(), 1);
+    }
 }

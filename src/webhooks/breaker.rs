@@ -105,38 +105,44 @@ impl Breaker {
         self.state = BreakerState::HalfOpen { lost_at };
     }
 
-    /// Counts an attempt that ended `now`.
-    pub fn record(&mut self, sign: Sign, rule: BreakerRule, now: Timestamp) -> Option<Turn> {
+    /// Counts an attempt under a lease to `lease_until` that ended `now`. In half-open its lease tells the probe
+    /// from an attempt that began before the breaker opened and was long on its way: that one decides nothing.
+    pub fn record(
+        &mut self,
+        sign: Sign,
+        lease_until: Timestamp,
+        rule: BreakerRule,
+        now: Timestamp,
+    ) -> Option<Turn> {
+        let is_probe = self.state == BreakerState::HalfOpen { lost_at: lease_until };
         match sign {
-            Sign::Good => self.good(now),
-            Sign::Bad => self.bad(rule, now),
+            Sign::Good => self.good(is_probe, now),
+            Sign::Bad => self.bad(is_probe, rule, now),
             Sign::Busy(until) => {
                 self.deferred_until = self.deferred_until.max(Some(until));
                 // A probe that is told to wait is as good as one that is answered: somebody is there.
-                matches!(self.state, BreakerState::HalfOpen { .. }).then(|| self.close())
+                is_probe.then(|| self.close())
             }
         }
     }
 
-    fn good(&mut self, now: Timestamp) -> Option<Turn> {
+    fn good(&mut self, is_probe: bool, now: Timestamp) -> Option<Turn> {
         self.deferred_until = self.deferred_until.filter(|until| *until > now);
         match self.state {
             BreakerState::Closed => {
                 self.failures = 0;
                 None
             }
-            // It was on its way when the others failed; the hour stands.
-            BreakerState::Open { .. } => None,
-            BreakerState::HalfOpen { .. } => Some(self.close()),
+            // Without `is_probe` it was on its way when the others failed; the hour stands.
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => is_probe.then(|| self.close()),
         }
     }
 
-    fn bad(&mut self, rule: BreakerRule, now: Timestamp) -> Option<Turn> {
+    fn bad(&mut self, is_probe: bool, rule: BreakerRule, now: Timestamp) -> Option<Turn> {
         self.failures = self.failures.saturating_add(1);
         let opens = match self.state {
             BreakerState::Closed => self.failures >= rule.threshold,
-            BreakerState::Open { .. } => false,
-            BreakerState::HalfOpen { .. } => true,
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => is_probe,
         };
         opens.then(|| {
             self.state = BreakerState::Open { probe_at: now.plus(rule.open_for) };
@@ -167,9 +173,15 @@ mod tests {
         Timestamp::from_micros(seconds * 1_000_000).unwrap()
     }
 
+    /// When the leases ended of what was claimed while it was closed.
+    fn early() -> Timestamp {
+        at(-1)
+    }
+
     fn after(signs: &[Sign]) -> (Breaker, Vec<Turn>) {
         let mut breaker = Breaker::default();
-        let turns = signs.iter().zip(0..).filter_map(|(s, n)| breaker.record(*s, HOUR, at(n))).collect();
+        let turns =
+            signs.iter().zip(0..).filter_map(|(s, n)| breaker.record(*s, early(), HOUR, at(n))).collect();
         (breaker, turns)
     }
 
@@ -196,8 +208,8 @@ mod tests {
     fn attempts_that_were_on_their_way_change_nothing_when_it_is_open() {
         let (mut open, _) = after(&[Sign::Bad; 5]);
         let state = open.state;
-        assert_eq!(open.record(Sign::Bad, HOUR, at(9)), None);
-        assert_eq!(open.record(Sign::Good, HOUR, at(9)), None);
+        assert_eq!(open.record(Sign::Bad, early(), HOUR, at(9)), None);
+        assert_eq!(open.record(Sign::Good, early(), HOUR, at(9)), None);
         assert_eq!(open.state, state);
     }
 
@@ -208,10 +220,21 @@ mod tests {
         assert_eq!(open.admits(at(3_610)), Admission::Wait(at(3_650)), "one at a time");
         assert_eq!(open.admits(at(3_650)), Admission::Probe, "nothing was heard of it");
         let mut closed = open;
-        assert_eq!(closed.record(Sign::Good, HOUR, at(3_611)), Some(Turn::Closed));
+        assert_eq!(closed.record(Sign::Good, at(3_650), HOUR, at(3_611)), Some(Turn::Closed));
         assert_eq!(closed, Breaker::default());
-        assert_eq!(open.record(Sign::Bad, HOUR, at(3_611)), Some(Turn::Opened));
+        assert_eq!(open.record(Sign::Bad, at(3_650), HOUR, at(3_611)), Some(Turn::Opened));
         assert_eq!(open.admits(at(3_611)), Admission::Wait(at(7_211)));
+    }
+
+    #[test]
+    fn an_attempt_that_began_before_the_breaker_opened_does_not_decide_it() {
+        let (mut open, _) = after(&[Sign::Bad; 5]);
+        open.probe(at(3_650));
+        for sign in [Sign::Good, Sign::Bad, Sign::Busy(at(3_620))] {
+            assert_eq!(open.record(sign, early(), HOUR, at(3_612)), None, "{sign:?}");
+            assert_eq!(open.state, BreakerState::HalfOpen { lost_at: at(3_650) }, "{sign:?}");
+        }
+        assert_eq!(open.record(Sign::Good, at(3_650), HOUR, at(3_613)), Some(Turn::Closed));
     }
 
     #[test]
@@ -220,14 +243,14 @@ mod tests {
         assert!(turns.is_empty() && breaker.failures == 0);
         assert_eq!(breaker.admits(at(99)), Admission::Wait(at(100)));
         assert_eq!(breaker.admits(at(100)), Admission::Free);
-        breaker.record(Sign::Busy(at(50)), HOUR, at(10));
+        breaker.record(Sign::Busy(at(50)), early(), HOUR, at(10));
         assert_eq!(breaker.admits(at(60)), Admission::Wait(at(100)), "the longest pause stands");
     }
 
     #[test]
     fn a_pause_outlasts_the_hour_of_an_open_breaker() {
         let (mut open, _) = after(&[Sign::Bad; 5]);
-        open.record(Sign::Busy(at(9_000)), HOUR, at(6));
+        open.record(Sign::Busy(at(9_000)), early(), HOUR, at(6));
         assert_eq!(open.admits(at(4_000)), Admission::Wait(at(9_000)));
         assert_eq!(open.admits(at(9_000)), Admission::Probe);
     }
@@ -239,6 +262,7 @@ mod tests {
             let (mut breaker, mut row, mut opened) = (Breaker::default(), 0, None);
             for (sign, n) in signs.iter().zip(0_i64..) {
                 let now = at(n * 600);
+                let mut lease_until = early();
                 match breaker.admits(now) {
                     Admission::Wait(until) => {
                         prop_assert!(until > now);
@@ -246,13 +270,14 @@ mod tests {
                     }
                     Admission::Probe => {
                         prop_assert!(opened.is_none_or(|then: Timestamp| now >= then.plus(HOUR.open_for)));
-                        breaker.probe(now.plus(Duration::from_secs(40)));
+                        lease_until = now.plus(Duration::from_secs(40));
+                        breaker.probe(lease_until);
                     }
                     Admission::Free => prop_assert!(breaker.is_closed()),
                 }
                 let sign = if *sign == 0 { Sign::Good } else { Sign::Bad };
                 row = if sign == Sign::Good { 0 } else { row + 1 };
-                if breaker.record(sign, HOUR, now) == Some(Turn::Opened) {
+                if breaker.record(sign, lease_until, HOUR, now) == Some(Turn::Opened) {
                     prop_assert!(row >= 5);
                     opened = Some(now);
                 }

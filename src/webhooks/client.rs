@@ -261,10 +261,12 @@ impl Failure {
 
     fn of_dial(error: &DialError) -> Self {
         match error {
-            DialError::Lookup(_) => Self::new(Outcome::Dns, "The host name could not be resolved."),
+            DialError::Name => {
+                Self::new(Outcome::Dns, "The host name has no public address that could be found.")
+            }
             DialError::Blocked => Self::new(
                 Outcome::Blocked,
-                "The host is in a network that webhooks may not reach; the operator can exempt it in \
+                "The address is in a network that webhooks may not reach; the operator can exempt it in \
                  webhooks.allowed_networks.",
             ),
             DialError::Forbidden(why) => Self::new(Outcome::Blocked, why.clone()),

@@ -26,6 +26,8 @@ pub struct Attempt {
     pub tenant: TenantId,
     /// When its breaker opens.
     pub breaker: BreakerRule,
+    /// When the lease ends that it was made under.
+    pub lease_until: Timestamp,
     /// The event's name.
     pub event: Arc<str>,
     /// Attempts that were recorded before this one.
@@ -54,6 +56,7 @@ impl Attempt {
             endpoint: delivery.endpoint,
             tenant,
             breaker,
+            lease_until: delivery.lease_until,
             event: Arc::clone(&delivery.event),
             before: delivery.attempts,
             before_by_hand: delivery.attempts_before,

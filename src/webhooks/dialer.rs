@@ -2,8 +2,9 @@
 //!
 //! The judgement is behind the name lookup, for literals too, so that no spelling of an address and no answer
 //! of a name server gets around it, and no time passes between check and use. Scheme and port are judged here as
-//! well: the settings may have changed since a URL was saved. What is refused is logged with its address; the
-//! endpoint's owner is told the rule alone.
+//! well: the settings may have changed since a URL was saved. What is refused is logged with its address. The
+//! endpoint's owner is told the rule alone, and of a name no more than that it has no public address: whether it
+//! has a private one would tell what names the inner network knows.
 
 use super::address::AddressRule;
 use crate::config;
@@ -50,9 +51,9 @@ pub(super) struct Dialer {
 /// Why there is no connection. It travels through awc as a resolver's error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    #[error("the name could not be resolved")]
-    Lookup(#[source] io::Error),
-    #[error("no address of the host may be dialled")]
+    #[error("the name has no address that may be dialled")]
+    Name,
+    #[error("the address may not be dialled")]
     Blocked,
     #[error("{0}")]
     Forbidden(String),
@@ -91,8 +92,11 @@ async fn dial(rules: &DialRules, host: &str, port: u16, is_encrypted: bool) -> R
         tracing::warn!(host, port, %why, "a webhook was not dialled");
         return Err(DialError::Forbidden(why));
     }
-    let mut last = DialError::Blocked;
-    for address in resolve(&*rules.names, host).await.map_err(DialError::Lookup)? {
+    let (mut last, addresses) = match literal(host) {
+        Some(address) => (DialError::Blocked, vec![address]),
+        None => (DialError::Name, look_up(&*rules.names, host).await),
+    };
+    for address in addresses {
         if rules.addresses.permits(address) {
             match connect(&rules.addresses, SocketAddr::new(address, port)).await {
                 Ok(stream) => return Ok(stream),
@@ -105,14 +109,18 @@ async fn dial(rules: &DialRules, host: &str, port: u16, is_encrypted: bool) -> R
     Err(last)
 }
 
-async fn resolve(names: &dyn Resolve, host: &str) -> io::Result<Vec<IpAddr>> {
+/// The address that the host is, if it is one.
+fn literal(host: &str) -> Option<IpAddr> {
     // A URI writes an IPv6 address in brackets.
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![address]);
-    }
-    let found = names.resolve(bare).await?;
-    if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// The addresses of the name; none when it has none or could not be looked up.
+async fn look_up(names: &dyn Resolve, host: &str) -> Vec<IpAddr> {
+    names.resolve(host).await.unwrap_or_else(|error| {
+        tracing::info!(host, %error, "the name of a webhook's host was not found");
+        Vec::new()
+    })
 }
 
 async fn connect(rule: &AddressRule, address: SocketAddr) -> Result<TcpStream, DialError> {
@@ -154,7 +162,7 @@ mod tests {
             "[::]",
         ] {
             let result = dialled(&[], host, port).await;
-            assert!(matches!(result, Err(DialError::Blocked)), "{host}: {result:?}");
+            assert!(matches!(result, Err(DialError::Blocked | DialError::Name)), "{host}: {result:?}");
         }
         listener.set_nonblocking(true).unwrap();
         assert!(listener.accept().is_err(), "nothing was dialled");
@@ -177,8 +185,10 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_name_without_address_is_a_lookup_error() {
-        let result = dialled(&[], "name.invalid", 80).await;
-        assert!(matches!(result, Err(DialError::Lookup(_))), "{result:?}");
+    async fn a_name_with_a_private_address_looks_like_one_that_does_not_exist() {
+        for host in ["localhost", "name.invalid"] {
+            let result = dialled(&[], host, 80).await;
+            assert!(matches!(result, Err(DialError::Name)), "{host}: {result:?}");
+        }
     }
 }

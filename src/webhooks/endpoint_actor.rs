@@ -154,6 +154,7 @@ impl EndpointActor {
                 return;
             }
             let Some(delivery) = self.queue.take() else { return };
+            let lease_until = delivery.lease_until;
             self.waiting_gauge().dec();
             let job = Job {
                 works: Arc::clone(&self.works),
@@ -165,7 +166,10 @@ impl EndpointActor {
             // Not one of the context's futures: it would poll all of them whenever one can go on, and an attempt
             // is written down even when this actor ends.
             actix::spawn(attempt::make(job, tell));
-            ctx.spawn(told.into_actor(self).map(|judgement, actor, ctx| actor.finished(judgement.ok(), ctx)));
+            let heard = told.into_actor(self);
+            ctx.spawn(
+                heard.map(move |judgement, actor, ctx| actor.finished(judgement.ok(), lease_until, ctx)),
+            );
         }
     }
 
@@ -186,8 +190,9 @@ impl EndpointActor {
         self.queue.sleep_until(Some(at));
     }
 
-    /// An attempt is over, with what follows from it, or without that when it was not made.
-    fn finished(&mut self, judgement: Option<Judgement>, ctx: &mut Context<Self>) {
+    /// An attempt under a lease to `lease_until` is over, with what follows from it, or without that when it was not
+    /// made.
+    fn finished(&mut self, judgement: Option<Judgement>, lease_until: Timestamp, ctx: &mut Context<Self>) {
         let verdict = judgement.map(|j| j.verdict);
         let retry_at = match verdict {
             Some(Verdict::Retry(at)) => Some(at),
@@ -204,16 +209,16 @@ impl EndpointActor {
         }
         if let Some(judgement) = judgement {
             self.heard += 1;
-            self.heed(judgement);
+            self.heed(judgement, lease_until);
         }
         self.advance(ctx);
     }
 
     /// What the attempt means for those that follow.
-    fn heed(&mut self, judgement: Judgement) {
+    fn heed(&mut self, judgement: Judgement, lease_until: Timestamp) {
         let now = self.works.clock.now();
         let Some(rule) = self.target.as_ref().map(|target| target.breaker()) else { return };
-        match self.breaker.record(judgement.sign, rule, now) {
+        match self.breaker.record(judgement.sign, lease_until, rule, now) {
             Some(Turn::Closed) => self.queue.start_slowly(),
             Some(Turn::Opened) | None => {}
         }

@@ -23,6 +23,7 @@ mod books;
 pub mod breaker;
 pub mod breakers;
 pub mod client;
+mod cooldown;
 pub mod custom_headers;
 pub mod deliveries;
 pub mod delivery;
@@ -56,6 +57,7 @@ pub mod time_range;
 pub mod vault;
 mod ward;
 
+pub use cooldown::Cooldown;
 pub use dialer::Resolve;
 pub use doorbell::Doorbell;
 pub use endpoints::Endpoints;

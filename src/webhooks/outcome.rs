@@ -14,9 +14,9 @@ pub enum Outcome {
     Redirect,
     /// No complete answer within the endpoint's time.
     Timeout,
-    /// The name has no address.
+    /// The name has no address, or none that may be dialled: which of the two is for the operator to know.
     Dns,
-    /// Every address of the host is one that may not be dialled.
+    /// The host is an address that may not be dialled, or the settings allow no such URL.
     Blocked,
     /// No connection could be made.
     Connect,

@@ -54,7 +54,7 @@ impl Ward {
         let id = attempt.endpoint;
         let breaker = self.breakers.entry(id).or_default();
         let before = *breaker;
-        let turn = breaker.record(attempt.judgement.sign, attempt.breaker, attempt.at);
+        let turn = breaker.record(attempt.judgement.sign, attempt.lease_until, attempt.breaker, attempt.at);
         if *breaker != before {
             self.changed.insert(id);
         }

@@ -160,7 +160,7 @@ fn breakers_held(logs: &[Logged]) -> usize {
             breaker.probe(log.at);
         }
         let sign = if log.outcome == "ok" { Sign::Good } else { Sign::Bad };
-        if breaker.record(sign, RULE, log.at).is_some() && !breaker.is_closed() {
+        if breaker.record(sign, log.at, RULE, log.at).is_some() && !breaker.is_closed() {
             openings += 1;
             *opened_at = log.at;
         }

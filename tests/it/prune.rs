@@ -240,7 +240,7 @@ async fn what_a_pending_delivery_needs_is_never_touched(db: TestDb) {
 
 async fn what_does_not_fit_one_batch_goes_in_several(db: TestDb) {
     let attic = Attic::open(&db).await;
-    let rows = prune::BATCH + 2_345;
+    let rows = prune::MOST + 2_345;
     fill(&attic, rows).await;
     let all = pruned(rows, rows, rows - 1, rows);
     assert_eq!(attic.prune(Mode::Count).await, all);
@@ -287,7 +287,7 @@ async fn fill(attic: &Attic, rows: i64) {
 
 async fn a_deleted_endpoint_goes_with_all_it_has(db: TestDb) {
     let attic = Attic::open(&db).await;
-    fill(&attic, prune::BATCH + 234).await;
+    fill(&attic, prune::MOST + 234).await;
     attic.shop.clock.advance(DAY);
     let other = attic.shop.webhook(json!(["*"])).await;
     for status in ["delivered", "pending"] {
@@ -303,9 +303,8 @@ async fn a_deleted_endpoint_goes_with_all_it_has(db: TestDb) {
         })
         .await;
     // Those of `fill` are old, also to a clock that stands at the opening.
-    let rows = prune::BATCH + 236;
-    let all =
-        Pruned { webhooks: 1, webhook_stats: 1, ..pruned(rows, rows + 2, rows - 2, prune::BATCH + 234) };
+    let rows = prune::MOST + 236;
+    let all = Pruned { webhooks: 1, webhook_stats: 1, ..pruned(rows, rows + 2, rows - 2, prune::MOST + 234) };
     assert_eq!(attic.prune(Mode::Count).await, all);
     assert_eq!(attic.prune(Mode::Delete).await, all);
     let mut conn = attic.shop.db.read().await.unwrap();

@@ -132,7 +132,10 @@ pub(super) async fn create(desk: &Desk<'_>, args: Create) -> Result<Output> {
     }
     new.permit(&desk.config.webhooks)?;
     let vault = desk.vault()?;
-    let create = async |conn: &mut Conn| endpoint::create(conn, &vault, new.clone(), desk.now).await;
+    let create = async |conn: &mut Conn| {
+        endpoint::make_room(conn, args.owner.tenant, desk.config.webhooks.endpoints_per_tenant).await?;
+        endpoint::create(conn, &vault, new.clone(), desk.now).await
+    };
     let (made, shown) = desk.db.transaction(create).await?;
     Ok(shown_once(made.id, &shown, &format!("Made webhook {} to {}.", made.id, made.url)))
 }

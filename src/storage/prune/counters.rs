@@ -1,6 +1,6 @@
 //! Counters of `webhook_stats` that nobody asks for any more: by minute after two hours, by hour after 31 days.
 
-use super::{BATCH, Mode, Walk, rows_of};
+use super::{Mode, Walk, rows_of};
 use crate::domain::{EndpointId, Result, Timestamp};
 use crate::storage::schema::webhook_stats as s;
 use crate::storage::{Conn, on_conn};
@@ -38,9 +38,10 @@ impl Walk<'_> {
     async fn delete_counters(&self, which: &str) -> Result<i64> {
         let mut gone = 0;
         loop {
-            let some = self.change(async |conn| delete_some(conn, which).await).await?;
+            let batch = self.batch();
+            let some = self.change(async |conn| delete_some(conn, which, batch).await).await?;
             gone += some;
-            if some < BATCH {
+            if some < batch {
                 return Ok(gone);
             }
         }
@@ -56,8 +57,8 @@ impl Walk<'_> {
 }
 
 /// A batch of them. The rows have no id to walk by; each database has its own name for where a row stands.
-async fn delete_some(conn: &mut Conn, which: &str) -> Result<i64> {
-    let some = |place: &str| format!("SELECT {place} FROM webhook_stats WHERE {which} LIMIT {BATCH}");
+async fn delete_some(conn: &mut Conn, which: &str, batch: i64) -> Result<i64> {
+    let some = |place: &str| format!("SELECT {place} FROM webhook_stats WHERE {which} LIMIT {batch}");
     let deleted = match conn {
         Conn::Postgres(c) => {
             let delete = format!("DELETE FROM webhook_stats WHERE ctid = ANY (ARRAY ({}))", some("ctid"));

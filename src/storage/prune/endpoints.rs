@@ -1,6 +1,6 @@
 //! Deleted endpoints: their deliveries, whatever became of them, logs and counters, and then they themselves.
 
-use super::{BATCH, Mode, Pruned, Walk, last_that_fits, rows_of};
+use super::{Mode, Pruned, Walk, last_that_fits, rows_of};
 use crate::domain::{DeliveryId, EndpointId, Result};
 use crate::storage::schema::{webhook_deliveries, webhook_delivery_logs, webhook_stats, webhooks};
 use crate::storage::{Conn, on_conn};
@@ -28,7 +28,7 @@ impl Walk<'_> {
 
     async fn delete_endpoint(&self, endpoint: EndpointId, gone: &mut Pruned) -> Result<()> {
         loop {
-            let some = some_deliveries(&mut self.db.read().await?, endpoint).await?;
+            let some = some_deliveries(&mut self.db.read().await?, endpoint, self.batch()).await?;
             if some.is_empty() {
                 break;
             }
@@ -46,15 +46,15 @@ impl Walk<'_> {
 }
 
 /// As many as make a batch with their logs.
-async fn some_deliveries(conn: &mut Conn, endpoint: EndpointId) -> Result<Vec<DeliveryId>> {
+async fn some_deliveries(conn: &mut Conn, endpoint: EndpointId, batch: i64) -> Result<Vec<DeliveryId>> {
     // In the order of an index that begins with the endpoint.
     let query = d::table
         .filter(d::webhook_id.eq(endpoint))
         .order(d::event_id)
-        .limit(BATCH)
+        .limit(batch)
         .select((d::id, d::attempts));
     let rows: Vec<(DeliveryId, i32)> = on_conn!(conn, c => query.load(c).await)?;
-    let Some(last) = last_that_fits(&rows) else { return Ok(Vec::new()) };
+    let Some(last) = last_that_fits(&rows, batch) else { return Ok(Vec::new()) };
     let count = rows.iter().position(|(id, _)| *id == last).map_or(0, |at| at + 1);
     Ok(rows.into_iter().take(count).map(|(id, _)| id).collect())
 }

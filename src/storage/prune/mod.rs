@@ -9,8 +9,12 @@
 //! walk is found by reading; then one transaction deletes in it, and looks at every row again. So its length is
 //! bounded even where most rows have to stay.
 
+mod batch;
 mod counters;
 mod endpoints;
+
+use batch::Batch;
+pub use batch::MOST;
 
 use super::schema::{events, idempotency_keys, webhook_deliveries, webhook_delivery_logs};
 use super::{Conn, Db, on_conn, on_conn_locking, outbox};
@@ -19,12 +23,9 @@ use diesel::dsl::{auto_type, exists, not};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 use {events as e, idempotency_keys as k, webhook_deliveries as d, webhook_delivery_logs as l};
-
-/// Rows that one transaction deletes at most. `load-tests/retention.mjs` measures how long the longest lasts.
-pub const BATCH: i64 = 1_000;
 
 /// How long a repeated request is answered as before.
 pub const KEYS_KEPT: Duration = Duration::from_hours(24);
@@ -80,7 +81,8 @@ pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> R
         before: now.minus(older_than),
         keys_before: now.minus(KEYS_KEPT),
         deleted,
-        longest: AtomicU64::new(0),
+        longest: Cell::default(),
+        batch: Cell::default(),
     };
     let gone = walk.deleted_endpoints().await?;
     let (webhook_deliveries, webhook_delivery_logs) = walk.deliveries().await?;
@@ -92,7 +94,7 @@ pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> R
         events: walk.events().await?,
         idempotency_keys: walk.keys().await?,
     };
-    Ok(Done { pruned, longest: Duration::from_micros(walk.longest.into_inner()) })
+    Ok(Done { pruned, longest: walk.longest.get() })
 }
 
 struct Walk<'a> {
@@ -101,8 +103,8 @@ struct Walk<'a> {
     before: Timestamp,
     keys_before: Timestamp,
     deleted: Vec<EndpointId>,
-    /// In microseconds.
-    longest: AtomicU64,
+    longest: Cell<Duration>,
+    batch: Cell<Batch>,
 }
 
 impl Walk<'_> {
@@ -112,7 +114,7 @@ impl Walk<'_> {
             return Ok(gone);
         };
         let mut after = DeliveryId(0);
-        while let Some(last) = delivery_window(self.db, after, end).await? {
+        while let Some(last) = delivery_window(self.db, (after, end), self.batch()).await? {
             let window = Window { after, last, before: self.before };
             let (deliveries, logs) = match self.mode {
                 Mode::Delete => self.change(async |conn| delete_deliveries(conn, window).await).await?,
@@ -129,7 +131,7 @@ impl Walk<'_> {
         let Some(end) = last_old_event(&mut self.db.read().await?, self.before).await? else {
             return Ok(gone);
         };
-        while let Some(last) = event_window(self.db, after, end).await? {
+        while let Some(last) = event_window(self.db, (after, end), self.batch()).await? {
             let window = Window { after, last, before: self.before };
             gone += match self.mode {
                 Mode::Delete => self.change(async |conn| delete_events(conn, window).await).await?,
@@ -145,7 +147,7 @@ impl Walk<'_> {
         let Some(end) = last_old_key(&mut self.db.read().await?, self.keys_before).await? else {
             return Ok(gone);
         };
-        while let Some(last) = key_window(self.db, after, end).await? {
+        while let Some(last) = key_window(self.db, (after, end), self.batch()).await? {
             let window = Window { after, last, before: self.keys_before };
             gone += match self.mode {
                 Mode::Delete => self.change(async |conn| delete_keys(conn, window).await).await?,
@@ -156,13 +158,19 @@ impl Walk<'_> {
         Ok(gone)
     }
 
+    /// Rows that the next transaction may delete.
+    fn batch(&self) -> i64 {
+        self.batch.get().rows()
+    }
+
     /// A transaction, and on SQLite a rest as long as it took: its lock is nobody's turn, and a server in
     /// another process that asks for it now and then would else find it taken each time.
     async fn change<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let done = self.db.transaction(work).await?;
         let lasted = started.elapsed();
-        self.longest.fetch_max(u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.longest.set(self.longest.get().max(lasted));
+        self.batch.set(self.batch.get().after(lasted));
         if self.db.is_sqlite() {
             tokio::time::sleep(lasted).await;
         }
@@ -236,34 +244,40 @@ async fn last_old_key(conn: &mut Conn, before: Timestamp) -> Result<Option<i64>>
     Ok(on_conn!(conn, c => query.select(k::id).first(c).await.optional())?)
 }
 
-async fn delivery_window(db: &Db, after: DeliveryId, end: DeliveryId) -> Result<Option<DeliveryId>> {
+/// Where the next batch of the walk ends; as the next two.
+async fn delivery_window(
+    db: &Db,
+    (after, end): (DeliveryId, DeliveryId),
+    batch: i64,
+) -> Result<Option<DeliveryId>> {
     let query = d::table
         .filter(d::id.gt(after).and(d::id.le(end)))
         .order(d::id)
-        .limit(BATCH)
+        .limit(batch)
         .select((d::id, d::attempts));
     let rows: Vec<(DeliveryId, i32)> = on_conn!(&mut db.read().await?, c => query.load(c).await)?;
-    Ok(last_that_fits(&rows))
+    Ok(last_that_fits(&rows, batch))
 }
 
-/// Where a batch ends that begins with the first of these deliveries: each counts with a log an attempt.
-fn last_that_fits(rows: &[(DeliveryId, i32)]) -> Option<DeliveryId> {
+/// Where a batch of so many rows ends that begins with the first of these deliveries: each counts with a log an
+/// attempt.
+fn last_that_fits(rows: &[(DeliveryId, i32)], batch: i64) -> Option<DeliveryId> {
     let mut total = 0;
     let fits = |(_, attempts): &&(DeliveryId, i32)| {
         total += 1 + i64::from(*attempts);
-        total <= BATCH
+        total <= batch
     };
     rows.iter().take_while(fits).last().or(rows.first()).map(|(id, _)| *id)
 }
 
-async fn event_window(db: &Db, after: EventId, end: EventId) -> Result<Option<EventId>> {
-    let query = e::table.filter(e::id.gt(after).and(e::id.le(end))).order(e::id).limit(BATCH);
+async fn event_window(db: &Db, (after, end): (EventId, EventId), batch: i64) -> Result<Option<EventId>> {
+    let query = e::table.filter(e::id.gt(after).and(e::id.le(end))).order(e::id).limit(batch);
     let ids: Vec<EventId> = on_conn!(&mut db.read().await?, c => query.select(e::id).load(c).await)?;
     Ok(ids.last().copied())
 }
 
-async fn key_window(db: &Db, after: i64, end: i64) -> Result<Option<i64>> {
-    let query = k::table.filter(k::id.gt(after).and(k::id.le(end))).order(k::id).limit(BATCH);
+async fn key_window(db: &Db, (after, end): (i64, i64), batch: i64) -> Result<Option<i64>> {
+    let query = k::table.filter(k::id.gt(after).and(k::id.le(end))).order(k::id).limit(batch);
     let ids: Vec<i64> = on_conn!(&mut db.read().await?, c => query.select(k::id).load(c).await)?;
     Ok(ids.last().copied())
 }
@@ -326,15 +340,15 @@ mod tests {
 
     #[test]
     fn a_batch_ends_before_its_deliveries_and_logs_are_too_many() {
-        let rows = |attempts| (1..=BATCH).map(|id| (DeliveryId(id), attempts)).collect::<Vec<_>>();
-        assert_eq!(last_that_fits(&rows(0)), Some(DeliveryId(BATCH)));
-        assert_eq!(last_that_fits(&rows(1)), Some(DeliveryId(BATCH / 2)));
-        assert_eq!(last_that_fits(&rows(6)), Some(DeliveryId(BATCH / 7)));
+        let rows = |attempts| (1..=100).map(|id| (DeliveryId(id), attempts)).collect::<Vec<_>>();
+        assert_eq!(last_that_fits(&rows(0), 100), Some(DeliveryId(100)));
+        assert_eq!(last_that_fits(&rows(1), 100), Some(DeliveryId(50)));
+        assert_eq!(last_that_fits(&rows(6), 100), Some(DeliveryId(14)));
     }
 
     #[test]
     fn a_batch_is_never_empty_while_rows_are_left() {
-        assert_eq!(last_that_fits(&[(DeliveryId(7), i32::MAX)]), Some(DeliveryId(7)));
-        assert_eq!(last_that_fits(&[]), None);
+        assert_eq!(last_that_fits(&[(DeliveryId(7), i32::MAX)], 100), Some(DeliveryId(7)));
+        assert_eq!(last_that_fits(&[], 100), None);
     }
 }

@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::judgement::DisabledReason;
 use super::secrets::{Sealed, Secrets, Shown};
 use super::vault::{Unopened, Vault};
-use crate::domain::{EndpointId, Error, EventFilter, Result, TenantId, Timestamp};
+use crate::domain::{Code, EndpointId, Error, EventFilter, Result, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
 use crate::storage::{Conn, Violation, on_conn, on_conn_skipping_locked};
 use diesel::prelude::*;
@@ -115,6 +115,18 @@ pub async fn create(
         }
         row => Ok((Endpoint::try_from(row?)?, new.secrets.current.shown())),
     }
+}
+
+/// Refuses when the tenant has `most` endpoints. Two requests at once may both find the last place free.
+pub async fn make_room(conn: &mut Conn, tenant: TenantId, most: usize) -> Result<()> {
+    let count: i64 = on_conn!(conn, c => of(tenant).count().get_result(c).await)?;
+    if usize::try_from(count).is_ok_and(|count| count < most) {
+        return Ok(());
+    }
+    let message = format!(
+        "The tenant has {count} webhooks, and may have {most} (webhooks.endpoints_per_tenant): delete one first."
+    );
+    Err(Error::new(Code::Conflict, message))
 }
 
 /// The tenant's endpoint of this id.

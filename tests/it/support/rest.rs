@@ -76,6 +76,7 @@ impl Rest {
             observer: shop.observer.clone(),
             vault: Vault::of(&config.webhooks, &db).unwrap(),
             doorbell: Doorbell::new(ear, shop.metrics.clone()),
+            cooldown: Arc::default(),
             config: Arc::new(config),
             metrics: shop.metrics.clone(),
         };

@@ -3,10 +3,13 @@
 use super::{Desk, WEBHOOKS};
 use crate::support::TestDb;
 use crate::support::rest::Rest;
+use bellwire::config::Config;
+use bellwire::domain::EndpointId;
 use bellwire::storage::schema::{idempotency_keys, webhooks};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 on_both_databases!(
     an_endpoint_is_made_shown_changed_and_deleted,
@@ -17,6 +20,9 @@ on_both_databases!(
     credentials_do_not_follow_an_endpoint_to_another_host,
     an_endpoint_is_paused_and_resumed,
     a_breaker_is_shown_and_reset,
+    a_tenant_has_so_many_endpoints_and_no_more,
+    an_event_goes_to_all_endpoints_that_want_it,
+    a_breaker_cannot_be_reset_in_a_loop,
     making_it_active_again_clears_why_it_was_not,
     a_deleted_endpoint_gets_nothing_more_and_its_credentials_are_gone,
 );
@@ -209,6 +215,50 @@ async fn a_breaker_is_shown_and_reset(db: TestDb) {
     }
 }
 
+async fn a_tenant_has_so_many_endpoints_and_no_more(db: TestDb) {
+    let mut config = Config::default();
+    config.webhooks.endpoints_per_tenant = 2;
+    let desk = Desk { rest: Rest::open_with(db, config).await };
+    let first = desk.endpoint(&["*"]).await;
+    desk.endpoint(&["*"]).await;
+    let body = json!({"url": "https://erp.example/hook", "events": ["*"]});
+    let refused = desk.rest.post(WEBHOOKS, body.clone()).await;
+    assert_eq!(refused.status, 409);
+    let told = refused.body["message"].as_str().unwrap();
+    assert!(told.contains("may have 2") && told.contains("webhooks.endpoints_per_tenant"), "{told}");
+    desk.rest.delete(&format!("{WEBHOOKS}/{first}")).await;
+    assert_eq!(desk.rest.post(WEBHOOKS, body).await.status, 201);
+}
+
+async fn an_event_goes_to_all_endpoints_that_want_it(db: TestDb) {
+    let desk = Desk::open(db).await;
+    let wanting =
+        [desk.endpoint(&["product:*"]).await, desk.endpoint(&["*"]).await, desk.endpoint(&["*"]).await];
+    let other = desk.endpoint(&["order:*"]).await;
+    desk.event().await;
+    for id in wanting {
+        assert_eq!(desk.rest.shop.deliveries(EndpointId(id)).await.len(), 1);
+    }
+    assert_eq!(desk.rest.shop.deliveries(EndpointId(other)).await.len(), 0);
+}
+
+async fn a_breaker_cannot_be_reset_in_a_loop(db: TestDb) {
+    let desk = Desk::open(db).await;
+    let id = desk.endpoint(&["*"]).await;
+    let reset = async || desk.post(&format!("{id}/reset"), Value::Null).await;
+    for _ in 0..10 {
+        assert_eq!(reset().await.status, 200);
+    }
+    let refused = reset().await;
+    assert_eq!(
+        (refused.status, refused.headers.get("retry-after").unwrap().as_bytes()),
+        (429, b"7".as_slice())
+    );
+    assert_eq!(desk.post(&format!("{id}/test"), Value::Null).await.status, 429);
+    desk.rest.shop.clock.advance(Duration::from_secs(6));
+    assert_eq!(reset().await.status, 200);
+}
+
 async fn making_it_active_again_clears_why_it_was_not(db: TestDb) {
     let desk = Desk::open(db).await;
     let id = desk.endpoint(&["*"]).await;
@@ -232,11 +282,11 @@ async fn a_deleted_endpoint_gets_nothing_more_and_its_credentials_are_gone(db: T
     desk.event().await;
     desk.run(&format!("UPDATE webhooks SET headers = 'x', auth = 'y', signing_key = 'z' WHERE id = {id}"))
         .await;
-    let before = desk.rest.shop.deliveries(bellwire::domain::EndpointId(id)).await.len();
+    let before = desk.rest.shop.deliveries(EndpointId(id)).await.len();
     assert_eq!(desk.rest.delete(&format!("{WEBHOOKS}/{id}")).await.status, 204);
     desk.assert_rung(id).await;
     desk.event().await;
-    assert_eq!(desk.rest.shop.deliveries(bellwire::domain::EndpointId(id)).await.len(), before);
+    assert_eq!(desk.rest.shop.deliveries(EndpointId(id)).await.len(), before);
     let query = webhooks::table.filter(webhooks::id.eq(id)).select((
         webhooks::secret,
         webhooks::headers,

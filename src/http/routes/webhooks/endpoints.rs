@@ -92,7 +92,9 @@ pub(super) async fn create(
     let sent = body.read().await?;
     let new = NewEndpoint::read(identity.tenant_id, sent.fields()?)?;
     new.permit(&state.config.webhooks)?;
+    let most = state.config.webhooks.endpoints_per_tenant;
     let work = async |conn: &mut Conn, unit: &mut crate::catalog::observer::Unit| {
+        endpoint::make_room(conn, identity.tenant_id, most).await?;
         let (made, shown) = endpoint::create(conn, &state.vault, new.clone(), unit.now()).await?;
         let secret = Some(shown.secret.expose().to_owned());
         Ok(Made { endpoint: Detailed::of(conn, &state, made).await?, secret })
@@ -149,6 +151,7 @@ pub(super) async fn reset(
     id: Path<EndpointId>,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
+    state.cooldown.take((identity.tenant_id, *id), state.clock.now())?;
     changed(&state, async |conn| {
         let found = endpoint::find(conn, identity.tenant_id, *id).await?;
         endpoint::reset_breaker(conn, found.id).await?;

@@ -18,6 +18,7 @@ pub(super) async fn test(
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
     let now = state.clock.now();
+    state.cooldown.take((identity.tenant_id, *id), now)?;
     let delivery = state
         .db
         .transaction(async |conn| {
