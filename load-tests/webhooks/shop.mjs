@@ -1,11 +1,11 @@
 // A bellwire of its own for the webhook tests: a folder, a database, a tenant with a token, endpoints at a receiver.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Postgres } from '../postgres.mjs';
 
 const program = process.env.BELLWIRE ?? new URL('../../target/release/bellwire', import.meta.url).pathname;
 const receiver = new URL('./receiver.mjs', import.meta.url).pathname;
@@ -23,7 +23,10 @@ export class Shop {
     shop.folder = mkdtempSync(join(tmpdir(), 'bellwire-webhooks-'));
     shop.env = { ...process.env, RUST_LOG: 'error', BELLWIRE__WEBHOOKS__SECRET_KEYS: `["k1:${Buffer.alloc(32, 7).toString('base64')}"]` };
     delete shop.env.DATABASE_URL;
-    if (database === 'postgres') shop.env.DATABASE_URL = await shop.#postgres();
+    if (database === 'postgres') {
+      shop.database = await Postgres.start(shop.folder);
+      shop.env.DATABASE_URL = shop.database.url;
+    }
     writeFileSync(
       join(shop.folder, 'config.toml'),
       `[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n${settings}\n[[apps]]\nid = "1"\nkey = "k"\nsecret = "s"\n`,
@@ -37,34 +40,6 @@ export class Shop {
     const user = shop.cli('user', 'create', '--tenant', String(shop.tenant), '--name', 'Ana', '--email', 'ana@shop.example').id;
     shop.token = shop.cli('token', 'create', '--user', String(user), '--name', 'load').token;
     return shop;
-  }
-
-  async #postgres() {
-    const root = '/usr/lib/postgresql';
-    const bin = join(root, readdirSync(root).sort().at(-1), 'bin');
-    const data = join(this.folder, 'pg');
-    mkdirSync(data);
-    const id = (flag) => Number(execFileSync('id', [flag, 'postgres']));
-    const isRoot = process.getuid() === 0;
-    if (isRoot) {
-      execFileSync('chmod', ['755', this.folder]);
-      chownSync(data, id('-u'), id('-g'));
-    }
-    const who = isRoot ? { uid: id('-u'), gid: id('-g') } : {};
-    execFileSync(join(bin, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync'], { ...who, stdio: 'ignore' });
-    const port = await new Promise((resolve) => {
-      const probe = createServer().listen(0, '127.0.0.1', () => {
-        const { port } = probe.address();
-        probe.close(() => resolve(port));
-      });
-    });
-    const args = ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
-    this.database = spawn(join(bin, 'postgres'), args, { ...who, stdio: ['ignore', 'ignore', 'pipe'] });
-    for await (const line of createInterface({ input: this.database.stderr })) {
-      if (line.includes('ready to accept connections')) break;
-    }
-    this.database.stderr.resume();
-    return `postgres://postgres@127.0.0.1:${port}/postgres`;
   }
 
   /** One command of the program; what it prints as JSON. */
@@ -125,11 +100,7 @@ export class Shop {
   async close() {
     await this.stop();
     this.receiver.kill();
-    if (this.database) {
-      const ended = new Promise((resolve) => this.database.once('exit', resolve));
-      this.database.kill('SIGINT');
-      await ended;
-    }
+    await this.database?.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
