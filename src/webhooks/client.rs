@@ -18,6 +18,8 @@ use awc::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rustls::{ClientConfig, RootCertStore};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,21 +100,17 @@ pub struct Post {
 /// Sends to one endpoint. Clones share the connections.
 #[derive(Clone)]
 pub struct Client {
-    http: awc::Client,
+    /// Replaced, and its connections left behind, when one of them cannot be trusted any more.
+    http: Rc<RefCell<awc::Client>>,
+    outbound: Outbound,
+    connections: usize,
 }
 
 impl Client {
     /// A client that holds up to `connections` at once.
     pub fn new(outbound: &Outbound, connections: usize) -> Self {
-        let connector = awc::Connector::new()
-            .connector(Dialer::new(Arc::clone(&outbound.rules)))
-            .rustls_0_23(Arc::clone(&outbound.tls))
-            .timeout(NEVER)
-            .handshake_timeout(NEVER)
-            .conn_keep_alive(KEEP_ALIVE)
-            .limit(connections);
-        let http = awc::Client::builder().connector(connector).disable_timeout().disable_redirects();
-        Self { http: http.no_default_headers().finish() }
+        let http = Rc::new(RefCell::new(unconnected(outbound, connections)));
+        Self { http, outbound: outbound.clone(), connections }
     }
 
     /// Makes the attempt. It always comes back, at the latest when `post.timeout` is over.
@@ -137,8 +135,14 @@ impl Client {
         (answer.report(failure, begun.elapsed()), whole)
     }
 
+    /// awc takes a 1xx for the answer and its connection for free. But the answer is still to come there, and would be
+    /// taken for the next delivery's. Nobody else was polled since the connection was given back.
+    fn forget_connections(&self) {
+        *self.http.borrow_mut() = unconnected(&self.outbound, self.connections);
+    }
+
     async fn exchange(&self, post: Post, answer: &mut Answer) -> Result<(), Failure> {
-        let request = self.http.post(post.url);
+        let request = self.http.borrow().post(post.url);
         let mut request =
             request.insert_header((CONTENT_TYPE, "application/json")).insert_header((USER_AGENT, AGENT));
         for (name, value) in &post.own_headers {
@@ -149,6 +153,9 @@ impl Client {
         }
         let mut response = request.send_body(post.body).await.map_err(|e| Failure::of(&e))?;
         answer.status = Some(response.status().as_u16());
+        if response.status().is_informational() {
+            self.forget_connections();
+        }
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         answer.retry_after = header(RETRY_AFTER.as_str()).and_then(RetryAfter::parse);
         answer.control = header("webhook-delivery").and_then(Control::parse);
@@ -165,6 +172,18 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn unconnected(outbound: &Outbound, connections: usize) -> awc::Client {
+    let connector = awc::Connector::new()
+        .connector(Dialer::new(Arc::clone(&outbound.rules)))
+        .rustls_0_23(Arc::clone(&outbound.tls))
+        .timeout(NEVER)
+        .handshake_timeout(NEVER)
+        .conn_keep_alive(KEEP_ALIVE)
+        .limit(connections);
+    let http = awc::Client::builder().connector(connector).disable_timeout().disable_redirects();
+    http.no_default_headers().finish()
 }
 
 /// What has come back so far; it outlives an exchange that is cut off.

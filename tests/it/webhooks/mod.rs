@@ -5,6 +5,7 @@ mod client;
 mod delivering;
 mod dialling;
 mod holding_back;
+mod interim;
 mod leases;
 mod pusher;
 mod secrets;
