@@ -49,7 +49,7 @@ fn watched(url: &str) -> String {
     let mut watched = url.to_owned();
     for (key, seconds) in LIVENESS.iter().filter(|(key, _)| !url.contains(&format!("{key}="))) {
         let mark = if watched.contains('?') { '&' } else { '?' };
-        watched.push_str(&format!("{mark}{key}={seconds}"));
+        watched = format!("{watched}{mark}{key}={seconds}");
     }
     watched
 }
