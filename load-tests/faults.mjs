@@ -19,6 +19,9 @@ if (wanted.length === 0 || unknown.length > 0) {
   process.exit(2);
 }
 
+// So that what stands in temporary folders goes; processes go with this one by themselves.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+
 let failed = 0;
 for (const { number, title, run } of wanted) {
   for (const database of databases) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Hub } from './hub.mjs';
 import { Receiver } from './receiver.mjs';
 import { Strace, family } from './strace.mjs';
+import { PostgresLog, SqliteLog } from './wal.mjs';
 
 const ANSWERS = Number(process.env.ANSWERS ?? 500);
 const WRITERS = 4;
@@ -22,11 +23,12 @@ export async function syncedFirst(kind) {
     await Promise.all(Array.from({ length: WRITERS }, (_, n) => server.api('POST', '/products', product(n))));
     await receiver.until((came) => came.length >= WRITERS);
     const { postgres } = hub.store;
-    const strace = await Strace.attach([server.pid, ...(postgres ? family(postgres.pid) : [])], join(hub.folder, 'strace'));
+    const watched = [server.pid, ...(postgres ? family(postgres.pid) : [])];
+    const strace = await Strace.attach(watched, join(hub.folder, 'strace'));
     await Promise.all(Array.from({ length: WRITERS }, (_, n) => write(server, n)));
     await receiver.until((came) => came.length >= WRITERS + Math.floor(ANSWERS / WRITERS) * WRITERS);
     const calls = await strace.stop();
-    const isDurable = postgres ? new PostgresLog(calls, postgres.port) : new SqliteLog(calls);
+    const isDurable = postgres ? new PostgresLog(calls, postgres.port, hub.store) : new SqliteLog(calls);
     const answers = tellings(calls, (call) => call.target.startsWith(`${server.port}->`), 'HTTP/1.1 2');
     const posts = tellings(calls, (call) => call.target.endsWith(`->${receiver.port}`), 'POST ');
     const bad = [answers, posts].map((told) => told.filter((one) => !isDurable.before(one)));
@@ -58,7 +60,7 @@ async function write(server, writer) {
 }
 
 /**
- * What was told to others: `{ mark, at }`, `at` being where the sending begins. A request's mark is in what was read on
+ * What was told to others: `{ mark, at, isAnswer }`, `at` being where the sending begins. A request's mark is in what was read on
  * the connection since the answer before; a webhook's is in its own bytes.
  */
 function tellings(calls, isOurs, begins) {
@@ -71,79 +73,8 @@ function tellings(calls, isOurs, begins) {
     const text = call.data.toString('latin1');
     const isOwn = begins === 'POST ';
     const found = (isOwn ? text : read.get(call.target) ?? '').match(MARK);
-    if (found && (isOwn || text.startsWith(begins))) told.push({ mark: found[0], at: call.begin });
+    if (found && (isOwn || text.startsWith(begins))) told.push({ mark: found[0], at: call.begin, isAnswer: !isOwn });
     if (text.startsWith(begins)) read.delete(call.target);
   }
   return told;
-}
-
-const isSync = (call) => (call.name === 'fsync' || call.name === 'fdatasync') && call.result === 0;
-const isWrite = (call) => call.name === 'pwrite64' || call.name === 'write' || call.name === 'pwritev';
-
-/** The first write of each mark: `Map(mark → index)`. */
-function firstWrites(writes) {
-  const first = new Map();
-  writes.forEach((call, index) => {
-    for (const [found] of call.data.toString('latin1').matchAll(/mark-\d{9}/g)) if (!first.has(found)) first.set(found, index);
-  });
-  return first;
-}
-
-/** SQLite's write-ahead log: frames of a header (24 bytes) and a page; the last of a commit has the size of the file. */
-class SqliteLog {
-  constructor(calls) {
-    const ofLog = calls.filter((call) => call.target.endsWith('-wal'));
-    this.writes = ofLog.filter(isWrite);
-    this.synced = ofLog.filter(isSync);
-    this.first = firstWrites(this.writes);
-  }
-
-  get syncs() {
-    return this.synced.length;
-  }
-
-  /** Whether the commit that holds the mark was whole, and then synced, before it was told. */
-  before({ mark, at }) {
-    const page = this.first.get(mark);
-    if (page === undefined) return false;
-    const isCommit = (call) => call.data.length === 24 && call.data.readUInt32BE(4) > 0;
-    // The header of the page's own frame stands right before it.
-    const header = this.writes.findIndex((call, index) => index >= page - 1 && isCommit(call));
-    const last = this.writes[header + 1];
-    return header >= 0 && last !== undefined && this.synced.some((sync) => sync.begin > last.end && sync.end < at);
-  }
-}
-
-/** PostgreSQL's: the backend's answer to COMMIT stands behind a sync of the log, and is read before anything is told. */
-class PostgresLog {
-  constructor(calls, port) {
-    const ofLog = calls.filter((call) => call.target.includes('/pg_wal/'));
-    this.writes = ofLog.filter(isWrite);
-    this.synced = ofLog.filter(isSync);
-    this.first = firstWrites(this.writes);
-    this.asked = calls.filter((call) => call.target.endsWith(`->${port}`));
-    this.answered = calls.filter((call) => call.target.startsWith(`${port}->`) && call.name === 'sendto');
-    this.statements = firstWrites(this.asked);
-  }
-
-  get syncs() {
-    return this.synced.length;
-  }
-
-  before({ mark, at }) {
-    const statement = this.asked[this.statements.get(mark)];
-    const row = this.writes[this.first.get(mark)];
-    if (!statement || !row) return false;
-    const onIt = this.asked.filter((call) => call.target === statement.target && call.begin > statement.begin);
-    const commit = onIt.find((call) => call.name !== 'recvfrom' && call.data.includes('COMMIT'));
-    const heard = onIt.find((call) => call.name === 'recvfrom' && call.begin > (commit?.begin ?? Infinity) && call.data.includes('COMMIT\0'));
-    if (!heard || heard.end > at) return false;
-    const back = statement.target.split('->').reverse().join('->');
-    const answer = this.answered.find((call) => call.target === back && call.begin > commit.begin && call.data.includes('COMMIT\0'));
-    // The commit's own record is written after it was asked for: by its backend, or by another that was as far.
-    const since = this.writes.filter((call) => call.begin > commit.begin && call.end < answer.begin);
-    const own = since.filter((call) => call.pid === answer.pid);
-    const record = (own.length > 0 ? own : since).at(-1);
-    return record !== undefined && row.end <= record.end && this.synced.some((sync) => sync.begin > record.end && sync.end < answer.begin);
-  }
 }

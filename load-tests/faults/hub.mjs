@@ -99,6 +99,8 @@ export class Hub {
     }
     const hub = new Hub();
     hub.folder = mkdtempSync(join(tmpdir(), 'bellwire-faults-'));
+    hub.forget = () => rmSync(hub.folder, { recursive: true, force: true });
+    process.once('exit', hub.forget);
     hub.store = await Store.open(kind, hub.folder);
     hub.env = { PATH: process.env.PATH, RUST_LOG: 'error', DATABASE_URL: hub.store.url, BELLWIRE__WEBHOOKS__SECRET_KEYS: KEY };
     writeFileSync(
@@ -141,6 +143,7 @@ export class Hub {
   async close() {
     await Promise.all([...this.#servers].map((server) => server.end('SIGKILL')));
     await this.store.close();
-    rmSync(this.folder, { recursive: true, force: true });
+    this.forget();
+    process.removeListener('exit', this.forget);
   }
 }

@@ -37,7 +37,8 @@ export async function everyPoint(kind) {
     const endpoints = PATHS.map((path) => hub.endpoint(`${receiver.url}${path}`));
     for (; killed < MOST; point += STEP) {
       clock.forward(LEASE_MS);
-      const server = hub.launch({ ...clock.env, LD_PRELOAD: `${faulty.LD_PRELOAD}:${clock.env.LD_PRELOAD}`, FAULT_AT: String(point) });
+      const libraries = `${faulty.LD_PRELOAD}:${clock.env.LD_PRELOAD}`;
+      const server = hub.launch({ ...clock.env, LD_PRELOAD: libraries, FAULT_AT: String(point) });
       await workload(hub, server, receiver, books, seen);
       const { signal } = await server.end();
       if (signal !== 'SIGKILL') break;

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 export function preload(folder, ...names) {
   const built = names.map((name) => {
     const [source, library] = [new URL(`./${name}.c`, import.meta.url).pathname, join(folder, `${name}.so`)];
-    const { error, status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-shared', '-fPIC', '-o', library, source], { encoding: 'utf8' });
+    const options = ['-O2', '-Wall', '-shared', '-fPIC', '-o', library, source];
+    const { error, status, stderr } = spawnSync('cc', options, { encoding: 'utf8' });
     if (error) throw new Error('a C compiler is missing: apt-get install gcc libc6-dev');
     if (status !== 0) throw new Error(stderr);
     return library;

@@ -38,7 +38,8 @@ export async function deadEndpoint(kind) {
     const books = new Books();
     for (let n = 0; n < DELIVERIES - BEHIND_BREAKER; n += 1) await books.create(server);
     // It hears of the last few alone.
-    const guarded = (await server.api('POST', '/webhooks', { name: 'guarded', url: `${receiver.url}/guarded`, events: ['*'] })).data.id;
+    const third = { name: 'guarded', url: `${receiver.url}/guarded`, events: ['*'] };
+    const guarded = (await server.api('POST', '/webhooks', third)).data.id;
     for (let n = 0; n < BEHIND_BREAKER; n += 1) await books.create(server);
 
     const world = { server, clock, due: new Map() };
@@ -53,7 +54,7 @@ export async function deadEndpoint(kind) {
     isDead = false;
     const closed = await recovers(world, books, guarded);
     const given = [...free1, ...free2].filter((one) => one.status === 'failed' && one.log.length === TRIES).length;
-    const outcomes = [free1, free2].map((all) => [...new Set(all.flatMap((one) => one.log.map((row) => row.outcome)))].join());
+    const outcomes = [free1, free2].map((all) => [...new Set(all.flatMap(({ log }) => log.map((row) => row.outcome)))].join());
     return {
       numbers:
         `clock put forward, ${given} of ${2 * DELIVERIES} given up after ${TRIES} tries (${outcomes.join(', ')}); waits ` +
@@ -81,8 +82,8 @@ async function deliveries(server, id) {
   return Promise.all(
     rows.map(async (row) => {
       const { log, ...rest } = (await server.api('GET', `/webhooks/${id}/deliveries/${row.id}`)).data;
-      const timed = log.map((one) => ({ ...one, ended: seconds(one.created_at), began: seconds(one.created_at) - one.duration_ms / 1_000 }));
-      return { ...rest, log: timed };
+      const timed = (one, ended) => ({ ...one, ended, began: ended - one.duration_ms / 1_000 });
+      return { ...rest, log: log.map((one) => timed(one, seconds(one.created_at))) };
     }),
   );
 }
@@ -144,7 +145,8 @@ function keptSchedule(all, due) {
 /** All attempts in their order: after the fifth failure in a row one an hour, and all given up in the end. */
 function keptBreaker(all) {
   const attempts = all.flatMap((one) => one.log).sort((a, b) => a.began - b.began);
-  const [probes, failed] = [attempts.slice(THRESHOLD - 1), all.filter((one) => one.status === 'failed' && one.log.length === TRIES).length];
+  const probes = attempts.slice(THRESHOLD - 1);
+  const failed = all.filter((one) => one.status === 'failed' && one.log.length === TRIES).length;
   const during = probes.filter((one, n) => n > 0 && one.began - probes[n - 1].ended < OPEN_S - 0.02).length;
   const hours = ((attempts.at(-1).ended - attempts[0].began) / 3_600).toFixed(1);
   const isKept = during === 0 && failed === BEHIND_BREAKER && attempts.length === BEHIND_BREAKER * TRIES;

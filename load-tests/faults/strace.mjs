@@ -19,11 +19,12 @@ export class Strace {
     const strace = new Strace();
     strace.file = file;
     const which = pids.flatMap((pid) => ['-p', String(pid)]);
-    // Without their beginning a text of its own cannot be told from another.
-    strace.process = spawn('strace', ['-f', '-yy', '-x', '-s', '1000000', '-e', `trace=${CALLS}`, '-e', 'signal=none', '-o', file, ...which], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+    // Texts are wanted whole: marks are looked for in them.
+    const what = ['-f', '-yy', '-x', '-s', '1000000', '-e', `trace=${CALLS}`, '-e', 'signal=none', '-o', file];
+    strace.process = spawn('strace', [...what, ...which], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const missing = new Promise((_, reject) => {
+      strace.process.once('error', () => reject(new Error('strace is missing: apt-get install strace')));
     });
-    const missing = new Promise((_, reject) => strace.process.once('error', () => reject(new Error('strace is missing: apt-get install strace'))));
     const heard = (async () => {
       let attached = 0;
       for await (const line of createInterface({ input: strace.process.stderr })) {
@@ -66,7 +67,8 @@ function parse(text) {
   const [, name, , local, peer, path, rest, result] = text.match(CALL) ?? [];
   if (!name) return undefined;
   const data = Buffer.concat([...rest.matchAll(TEXTS)].map(([, quoted]) => unquoted(quoted)));
-  return { name, target: path ?? `${local}->${peer}`, data, result: Number(result) };
+  const offset = name.startsWith('pwrite') ? Number(rest.slice(rest.lastIndexOf(',') + 1)) : undefined;
+  return { name, target: path ?? `${local}->${peer}`, data, offset, result: Number(result) };
 }
 
 const ESCAPES = { n: '\n', r: '\r', t: '\t', v: '\v', f: '\f' };

@@ -39,7 +39,10 @@ const server = createServer({ noDelay: true }, (socket) => {
 });
 
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
-createInterface({ input: process.stdin }).on('line', () => {
-  console.log(JSON.stringify(came));
-  came = [];
-});
+createInterface({ input: process.stdin })
+  .on('line', () => {
+    console.log(JSON.stringify(came));
+    came = [];
+  })
+  // Whoever started this is gone.
+  .on('close', () => process.exit());
