@@ -12,6 +12,7 @@
 //! | rooms | [`auth`] | bearer tokens, channel signatures, who may join which channel |
 //! | | [`catalog`] | products, categories, orders, and the events of their changes |
 //! | | [`realtime`] | sessions, channels, the registry, the Pusher protocol |
+//! | | [`notifications`] | who is told of what, on which channel, when, and in which words |
 //! | | [`webhooks`] | endpoints, deliveries, signing, the client that sends them |
 //! | doors | [`http`] | routes, extractors, middleware |
 //! | roof | [`app`] | the one place that wires the rooms together |
@@ -30,6 +31,7 @@ pub mod telemetry;
 
 pub mod auth;
 pub mod catalog;
+pub mod notifications;
 pub mod realtime;
 pub mod webhooks;
 

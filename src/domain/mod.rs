@@ -15,6 +15,7 @@ pub mod ids;
 pub mod nudge;
 pub mod position;
 pub mod secret;
+pub mod zone;
 
 pub use channel_fact::{ChannelFact, ChannelNotice};
 pub use channel_name::{ChannelKind, ChannelName};
@@ -31,3 +32,4 @@ pub use ids::{
 pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
 pub use position::{Epoch, Position};
 pub use secret::Secret;
+pub use zone::Zone;

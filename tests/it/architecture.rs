@@ -12,7 +12,7 @@ const BANDS: [&[&str]; 8] = [
     &["domain"],
     &["config"],
     &["telemetry", "storage"],
-    &["auth", "catalog", "realtime", "webhooks"],
+    &["auth", "catalog", "notifications", "realtime", "webhooks"],
     &["http"],
     &["app"],
     &["cli"],
