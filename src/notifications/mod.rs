@@ -4,8 +4,10 @@
 
 pub mod asked_time;
 pub mod channel;
+pub mod effective_time;
 pub mod kind;
 pub mod priority;
+pub mod quiet_hours;
 pub mod retry;
 pub mod status;
 mod words;
@@ -13,3 +15,4 @@ mod words;
 pub use channel::Channel;
 pub use kind::NotificationType;
 pub use priority::Priority;
+pub use quiet_hours::QuietHours;
