@@ -8,6 +8,7 @@ pub mod effective_time;
 pub mod kind;
 pub mod priority;
 pub mod quiet_hours;
+pub mod recurrence;
 pub mod retry;
 pub mod status;
 mod words;
