@@ -1,12 +1,13 @@
 //! Notifications: who is told of what, on which channel, when, and in which words.
 //!
 //! Pure, the whole of it: what happened and what time it is go in, decisions come out.
-//! - When: [`quiet_hours`] and [`effective_time`], [`asked_time`], [`recurrence`], [`digest`], and [`retry`] for a
-//!   channel that failed.
+//! - When: [`quiet_hours`] and [`effective_time`], [`asked_time`], [`recurrence`], [`digest`], [`best_time`], and
+//!   [`retry`] for a channel that failed.
 //! - Whether and how: [`preferences`] and [`subscriptions`] hold what people chose, [`decision`] applies it.
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 
 pub mod asked_time;
+pub mod best_time;
 pub mod channel;
 pub mod decision;
 pub mod digest;
