@@ -4,6 +4,7 @@
 //! - When: [`quiet_hours`] and [`effective_time`], [`asked_time`], [`recurrence`], [`digest`], [`best_time`], and
 //!   [`retry`] for a channel that failed.
 //! - Whether and how: [`preferences`] and [`subscriptions`] hold what people chose, [`decision`] applies it.
+//! - In which words: [`template`].
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 
 pub mod asked_time;
@@ -20,6 +21,7 @@ pub mod recurrence;
 pub mod retry;
 pub mod status;
 pub mod subscriptions;
+pub mod template;
 mod words;
 
 pub use channel::Channel;
