@@ -25,7 +25,10 @@ mod types;
 use crate::domain::{Code, Error, Result};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
-use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
+use sqlite::Durability;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +59,13 @@ pub struct Db {
 #[derive(Clone)]
 enum Pools {
     Postgres(Pool<AsyncPgConnection>),
-    Sqlite { writer: Pool<SqliteConn>, readers: Pool<SqliteConn> },
+    Sqlite {
+        /// One connection, and the turn of whoever writes.
+        writer: Pool<SqliteConn>,
+        /// One connection, of whoever has the turn and need not wait for the disk.
+        relaxed: Pool<SqliteConn>,
+        readers: Pool<SqliteConn>,
+    },
 }
 
 /// The connections' runtime; shut down without waiting, as its owner may itself be asynchronous.
@@ -151,6 +160,37 @@ macro_rules! on_conn_skipping_locked {
 }
 pub(crate) use on_conn_skipping_locked;
 
+/// Inserts all `$rows` and gives what each returns (`$returning`), in their order. PostgreSQL gets a thousand in one
+/// statement; on SQLite, where a statement costs little and the way to it more, all of them go in one trip to its
+/// thread. Each of the rows has one value for every column of the statement, given or NULL.
+macro_rules! insert_rows {
+    ($conn:expr, $table:expr, $rows:expr, $returning:expr) => {{
+        let rows = $rows;
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                let mut returned = Vec::with_capacity(rows.len());
+                for rows in rows.chunks(1_000) {
+                    let insert = diesel::insert_into($table).values(rows).returning($returning);
+                    returned
+                        .append(&mut diesel_async::RunQueryDsl::get_results(insert, &mut **object).await?);
+                }
+                returned
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let insert = move |c: &mut diesel::SqliteConnection| {
+                    let one = |row| {
+                        let insert = diesel::insert_into($table).values(row).returning($returning);
+                        diesel::RunQueryDsl::get_result(insert, c)
+                    };
+                    rows.iter().map(one).collect::<diesel::QueryResult<Vec<_>>>()
+                };
+                object.spawn_blocking(insert).await?
+            }
+        }
+    }};
+}
+pub(crate) use insert_rows;
+
 impl Db {
     /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
     pub fn open(options: DbOptions) -> Result<Self> {
@@ -167,8 +207,9 @@ impl Db {
         let runtime = Arc::new(Runtime(Some(runtime)));
         let pools = match options.url.strip_prefix("sqlite:") {
             Some(path) => Pools::Sqlite {
-                writer: sqlite::pool(path, 1, &options, &handle)?,
-                readers: sqlite::pool(path, options.pool_size, &options, &handle)?,
+                writer: sqlite::pool(path, (1, Durability::Full), &options, &handle)?,
+                relaxed: sqlite::pool(path, (1, Durability::Process), &options, &handle)?,
+                readers: sqlite::pool(path, (options.pool_size, Durability::Full), &options, &handle)?,
             },
             None if options.url.starts_with("postgres://") || options.url.starts_with("postgresql://") => {
                 Pools::Postgres(postgres::pool(&options, &handle)?)
@@ -212,38 +253,26 @@ impl Db {
     /// future is dropped half way (a client that went away). SQLite's is `IMMEDIATE`, so it never fails late
     /// for want of the write lock.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        let mut conn = self.begin().await?;
-        match work(&mut conn).await {
-            Ok(value) => {
-                on_conn!(&mut conn, c => commit(c).await)?;
-                Ok(value)
-            }
-            Err(error) => {
-                // A connection that cannot roll back is broken, and the pool will see that.
-                let _ = on_conn!(&mut conn, c => rollback(c).await);
-                Err(error)
-            }
-        }
+        let conn = match &self.pools {
+            Pools::Postgres(pool) => begin_postgres(pool).await?,
+            Pools::Sqlite { writer, .. } => begin_sqlite(writer).await?,
+        };
+        finish(conn, work).await
     }
 
-    async fn begin(&self) -> Result<Conn> {
+    /// The same for what may be forgotten when the machine dies (not when this process does), such as a lease: the
+    /// commit does not wait for the disk. Whatever is committed after it in [`Db::transaction`] takes it along.
+    pub async fn transaction_relaxed<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match &self.pools {
             Pools::Postgres(pool) => {
-                let mut object = pool.get().await?;
-                AnsiTransactionManager::begin_transaction(&mut *object).await?;
-                Ok(Conn::Postgres(object))
+                let mut conn = begin_postgres(pool).await?;
+                let relax = "SET LOCAL synchronous_commit TO OFF";
+                on_conn!(&mut conn, c => c.batch_execute(relax).await)?;
+                finish(conn, work).await
             }
-            Pools::Sqlite { writer, .. } => {
-                let mut object = writer.get().await?;
-                object
-                    .spawn_blocking(|c| {
-                        diesel::connection::AnsiTransactionManager::begin_transaction_sql(
-                            c,
-                            "BEGIN IMMEDIATE",
-                        )
-                    })
-                    .await?;
-                Ok(Conn::Sqlite(object))
+            Pools::Sqlite { writer, relaxed, .. } => {
+                let _turn = writer.get().await?;
+                finish(begin_sqlite(relaxed).await?, work).await
             }
         }
     }
@@ -259,6 +288,33 @@ impl Db {
         tokio::time::timeout(self.options.wait, answer)
             .await
             .map_err(|_| Error::new(Code::Unavailable, "The database does not answer."))?
+    }
+}
+
+async fn begin_postgres(pool: &Pool<AsyncPgConnection>) -> Result<Conn> {
+    let mut object = pool.get().await?;
+    AnsiTransactionManager::begin_transaction(&mut *object).await?;
+    Ok(Conn::Postgres(object))
+}
+
+async fn begin_sqlite(pool: &Pool<SqliteConn>) -> Result<Conn> {
+    use diesel::connection::AnsiTransactionManager;
+    let mut object = pool.get().await?;
+    object.spawn_blocking(|c| AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")).await?;
+    Ok(Conn::Sqlite(object))
+}
+
+async fn finish<T>(mut conn: Conn, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    match work(&mut conn).await {
+        Ok(value) => {
+            on_conn!(&mut conn, c => commit(c).await)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // A connection that cannot roll back is broken, and the pool will see that.
+            let _ = on_conn!(&mut conn, c => rollback(c).await);
+            Err(error)
+        }
     }
 }
 

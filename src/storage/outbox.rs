@@ -2,13 +2,12 @@
 //! them, and read on by id. Whoever changes rows calls [`write()`]; whoever forwards events calls [`read_after`].
 
 use super::schema::{events, webhook_deliveries, webhooks};
-use super::{Conn, lock, on_conn};
+use super::{Conn, insert_rows, lock, on_conn};
 use crate::domain::{
     ChannelName, Code, Committed, DeliveryId, EndpointId, Error, Event, EventFilter, EventId, EventName,
     Result, SocketId, TenantId, Timestamp,
 };
 use diesel::prelude::*;
-use diesel::sql_types::{self, BigInt, Text};
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,16 +36,14 @@ pub async fn write(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Resul
     lock::event_order(conn).await?;
     let tenants: BTreeSet<TenantId> = new.iter().map(|e| e.tenant_id).collect();
     let subscribers = active_endpoints(conn, tenants).await?;
-    let mut written = Vec::with_capacity(new.len());
-    let mut touched = BTreeSet::new();
-    for event in new {
-        let event = insert(conn, event, now).await?;
-        let wanted: Vec<EndpointId> =
-            subscribers.iter().filter(|s| s.wants(&event)).map(|s| s.endpoint).collect();
-        insert_deliveries(conn, &event, &wanted).await?;
-        touched.extend(wanted);
-        written.push(event);
-    }
+    let written = insert(conn, new, now).await?;
+    let wanted = |event| subscribers.iter().filter(move |s| s.wants(event)).map(|s| s.endpoint);
+    let deliveries: Vec<DeliveryRow> = written
+        .iter()
+        .flat_map(|event| wanted(event).map(|endpoint| DeliveryRow::of(event, endpoint)))
+        .collect();
+    let touched: BTreeSet<EndpointId> = deliveries.iter().map(|row| row.webhook_id).collect();
+    insert_deliveries(conn, deliveries).await?;
     Ok(Committed { events: written.into(), endpoints: touched.into_iter().collect() })
 }
 
@@ -59,8 +56,13 @@ pub async fn write_for(
     now: Timestamp,
 ) -> Result<DeliveryId> {
     lock::event_order(conn).await?;
-    let event = insert(conn, new, now).await?;
-    insert_delivery(conn, &event, endpoint).await
+    let written = insert(conn, vec![new], now).await?;
+    let rows: Vec<DeliveryRow> = written.iter().map(|event| DeliveryRow::of(event, endpoint)).collect();
+    let ids = insert_deliveries(conn, rows).await?;
+    ids.as_slice()
+        .first()
+        .copied()
+        .ok_or_else(|| Error::new(Code::Internal, "The delivery was not written down."))
 }
 
 /// Up to `limit` events with ids above `after`, in id order.
@@ -144,20 +146,38 @@ impl TryFrom<EventRow> for Event {
     }
 }
 
-async fn insert(conn: &mut Conn, new: NewEvent, now: Timestamp) -> Result<Event> {
-    let message_id = format!("msg_{}", uuid::Uuid::now_v7().simple());
-    let values = (
-        events::message_id.eq(&message_id),
-        events::tenant_id.eq(new.tenant_id),
-        events::name.eq(new.name.as_str()),
-        events::channel.eq(new.channel.as_str()),
-        events::data.eq(&new.data),
-        events::socket_id.eq(new.except.map(|s| s.to_string())),
-        events::created_at.eq(now),
-    );
-    let id: EventId = on_conn!(conn, c =>
-        diesel::insert_into(events::table).values(values).returning(events::id).get_result(c).await)?;
-    Ok(Event {
+#[derive(Insertable)]
+#[diesel(table_name = events)]
+struct NewRow {
+    message_id: String,
+    tenant_id: TenantId,
+    name: String,
+    channel: String,
+    data: String,
+    socket_id: Option<String>,
+    created_at: Timestamp,
+}
+
+impl NewRow {
+    fn of(new: &NewEvent, now: Timestamp) -> Self {
+        Self {
+            message_id: format!("msg_{}", uuid::Uuid::now_v7().simple()),
+            tenant_id: new.tenant_id,
+            name: new.name.as_str().to_owned(),
+            channel: new.channel.as_str().to_owned(),
+            data: new.data.clone(),
+            socket_id: new.except.as_ref().map(ToString::to_string),
+            created_at: now,
+        }
+    }
+}
+
+/// Writes the events; ids are given in their order.
+async fn insert(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Result<Vec<Event>> {
+    let rows: Vec<NewRow> = new.iter().map(|one| NewRow::of(one, now)).collect();
+    let message_ids: Vec<String> = rows.iter().map(|row| row.message_id.clone()).collect();
+    let ids: Vec<EventId> = insert_rows!(conn, events::table, rows, events::id);
+    let events = new.into_iter().zip(ids).zip(message_ids).map(|((new, id), message_id)| Event {
         id,
         message_id: message_id.into(),
         tenant_id: new.tenant_id,
@@ -166,7 +186,8 @@ async fn insert(conn: &mut Conn, new: NewEvent, now: Timestamp) -> Result<Event>
         data: new.data.into(),
         except: new.except,
         created_at: now,
-    })
+    });
+    Ok(events.collect())
 }
 
 struct Subscriber {
@@ -195,34 +216,31 @@ async fn active_endpoints(conn: &mut Conn, tenants: BTreeSet<TenantId>) -> Resul
     Ok(rows.into_iter().map(subscriber).collect())
 }
 
-async fn insert_delivery(conn: &mut Conn, event: &Event, endpoint: EndpointId) -> Result<DeliveryId> {
-    let values = (
-        webhook_deliveries::webhook_id.eq(endpoint),
-        webhook_deliveries::event_id.eq(event.id),
-        webhook_deliveries::status.eq("pending"),
-        webhook_deliveries::due_at.eq(event.created_at),
-        webhook_deliveries::created_at.eq(event.created_at),
-        webhook_deliveries::updated_at.eq(event.created_at),
-    );
-    let insert = diesel::insert_into(webhook_deliveries::table).values(values);
-    Ok(on_conn!(conn, c => insert.returning(webhook_deliveries::id).get_result(c).await)?)
+#[derive(Insertable)]
+#[diesel(table_name = webhook_deliveries)]
+struct DeliveryRow {
+    webhook_id: EndpointId,
+    event_id: EventId,
+    status: &'static str,
+    due_at: Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
 }
 
-/// One statement however many they are: the event order lock is held meanwhile.
-async fn insert_deliveries(conn: &mut Conn, event: &Event, wanted: &[EndpointId]) -> Result<()> {
-    use webhook_deliveries as d;
-    match wanted {
-        [] => Ok(()),
-        [endpoint] => insert_delivery(conn, event, *endpoint).await.map(drop),
-        many => {
-            let at = event.created_at.into_sql::<sql_types::Timestamp>();
-            let (event, status) = (event.id.into_sql::<BigInt>(), "pending".into_sql::<Text>());
-            let wanted = webhooks::table.filter(webhooks::id.eq_any(many)).order(webhooks::id);
-            let rows = wanted.select((webhooks::id, event, status, at, at, at));
-            let columns = (d::webhook_id, d::event_id, d::status, d::due_at, d::created_at, d::updated_at);
-            let insert = rows.insert_into(d::table).into_columns(columns);
-            on_conn!(conn, c => insert.execute(c).await)?;
-            Ok(())
+impl DeliveryRow {
+    fn of(event: &Event, endpoint: EndpointId) -> Self {
+        let at = event.created_at;
+        Self {
+            webhook_id: endpoint,
+            event_id: event.id,
+            status: "pending",
+            due_at: at,
+            created_at: at,
+            updated_at: at,
         }
     }
+}
+
+async fn insert_deliveries(conn: &mut Conn, rows: Vec<DeliveryRow>) -> Result<Vec<DeliveryId>> {
+    Ok(insert_rows!(conn, webhook_deliveries::table, rows, webhook_deliveries::id))
 }

@@ -9,6 +9,8 @@ table! {
         name -> Text,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        timezone -> Text,
+        locale -> Text,
     }
 }
 
@@ -20,6 +22,9 @@ table! {
         email -> Text,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        role -> Nullable<Text>,
+        timezone -> Nullable<Text>,
+        locale -> Nullable<Text>,
     }
 }
 
@@ -231,10 +236,209 @@ table! {
     }
 }
 
+table! {
+    notification_templates (id) {
+        id -> BigInt,
+        tenant_id -> Nullable<BigInt>,
+        code -> Text,
+        locale -> Text,
+        name -> Text,
+        is_active -> Bool,
+        version -> Integer,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        deleted_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    notification_template_versions (id) {
+        id -> BigInt,
+        template_id -> BigInt,
+        version -> Integer,
+        title -> Text,
+        subject -> Nullable<Text>,
+        body_text -> Text,
+        body_html -> Nullable<Text>,
+        variables -> Json,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    scheduled_notifications (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        recipient_type -> Text,
+        recipient_id -> BigInt,
+        notification_type -> Text,
+        notification_template_id -> Nullable<BigInt>,
+        template_version -> Nullable<Integer>,
+        title -> Nullable<Text>,
+        body -> Nullable<Text>,
+        payload -> Text,
+        priority -> Text,
+        scheduled_at -> Timestamp,
+        due_at -> Timestamp,
+        reason -> Text,
+        recurrence -> Nullable<Text>,
+        series_id -> Nullable<BigInt>,
+        status -> Text,
+        attempts -> Integer,
+        next_attempt_at -> Timestamp,
+        claim_token -> Nullable<Text>,
+        last_error -> Nullable<Text>,
+        delivered_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    in_app_notifications (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        notification_type -> Text,
+        title -> Text,
+        message -> Text,
+        action_url -> Nullable<Text>,
+        action_label -> Nullable<Text>,
+        icon -> Nullable<Text>,
+        priority -> Text,
+        data -> Nullable<Text>,
+        read_at -> Nullable<Timestamp>,
+        archived_at -> Nullable<Timestamp>,
+        expires_at -> Nullable<Timestamp>,
+        scheduled_id -> Nullable<BigInt>,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    notification_log (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        notification_type -> Text,
+        channel -> Text,
+        recipient -> Nullable<Text>,
+        subject -> Nullable<Text>,
+        body -> Text,
+        body_html -> Nullable<Text>,
+        priority -> Text,
+        status -> Text,
+        reason -> Nullable<Text>,
+        attempts -> Integer,
+        error_message -> Nullable<Text>,
+        external_id -> Nullable<Text>,
+        in_app_id -> Nullable<BigInt>,
+        scheduled_id -> Nullable<BigInt>,
+        next_attempt_at -> Timestamp,
+        claim_token -> Nullable<Text>,
+        sent_at -> Nullable<Timestamp>,
+        delivered_at -> Nullable<Timestamp>,
+        read_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    user_notification_preferences (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> Nullable<BigInt>,
+        channel_type -> Text,
+        notification_type -> Text,
+        is_enabled -> Nullable<Bool>,
+        digest_frequency -> Nullable<Text>,
+        quiet_from -> Nullable<Integer>,
+        quiet_until -> Nullable<Integer>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    event_subscriptions (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        event_type -> Text,
+        notification_channels -> Json,
+        is_active -> Bool,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    notification_digests (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        channel_type -> Text,
+        frequency -> Text,
+        due_at -> Timestamp,
+        status -> Text,
+        attempts -> Integer,
+        next_attempt_at -> Timestamp,
+        claim_token -> Nullable<Text>,
+        last_error -> Nullable<Text>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    pending_digest_notifications (id) {
+        id -> BigInt,
+        digest_id -> BigInt,
+        notification_type -> Text,
+        title -> Text,
+        body -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    notification_engagement (tenant_id, user_id, hour) {
+        tenant_id -> BigInt,
+        user_id -> BigInt,
+        hour -> Integer,
+        sent -> Double,
+        read -> Double,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    scheduler_runs (task, run_at) {
+        task -> Text,
+        run_at -> Timestamp,
+        node -> Text,
+        started_at -> Timestamp,
+        finished_at -> Nullable<Timestamp>,
+        error_message -> Nullable<Text>,
+        outcome -> Nullable<Text>,
+    }
+}
+
+table! {
+    notification_cursors (name) {
+        name -> Text,
+        event_id -> BigInt,
+        updated_at -> Timestamp,
+    }
+}
+
 joinable!(users -> tenants (tenant_id));
 joinable!(order_items -> orders (order_id));
 joinable!(webhook_deliveries -> webhooks (webhook_id));
 joinable!(webhook_deliveries -> events (event_id));
+joinable!(notification_template_versions -> notification_templates (template_id));
+joinable!(pending_digest_notifications -> notification_digests (digest_id));
 allow_tables_to_appear_in_same_query!(
     tenants,
     users,
@@ -250,4 +454,16 @@ allow_tables_to_appear_in_same_query!(
     webhook_breakers,
     webhook_stats,
     idempotency_keys,
+    notification_templates,
+    notification_template_versions,
+    scheduled_notifications,
+    in_app_notifications,
+    notification_log,
+    user_notification_preferences,
+    event_subscriptions,
+    notification_digests,
+    pending_digest_notifications,
+    notification_engagement,
+    scheduler_runs,
+    notification_cursors,
 );

@@ -16,9 +16,19 @@ use tokio::runtime::Handle;
 pub(super) const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";
 
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The disk.
+    Full,
+    /// The journal's pages in memory: what another process reads, and what the death of this one leaves.
+    Process,
+}
+
+/// One pool of `size` connections.
 pub(super) fn pool(
     path: &str,
-    size: usize,
+    (size, durability): (usize, Durability),
     options: &DbOptions,
     handle: &Handle,
 ) -> Result<Pool<SqliteConn>> {
@@ -30,7 +40,12 @@ pub(super) fn pool(
         let (path, runtime) = (path.to_owned(), handle.clone());
         let opening = handle.spawn_blocking(move || {
             let _on_runtime = runtime.enter();
-            open(&path).map(SqliteConn::new)
+            let mut conn = open(&path)?;
+            if durability == Durability::Process {
+                let relaxed = conn.batch_execute("PRAGMA synchronous = NORMAL");
+                relaxed.map_err(ConnectionError::CouldntSetupConfiguration)?;
+            }
+            Ok(SqliteConn::new(conn))
         });
         async move { opening.await.unwrap_or_else(|e| Err(ConnectionError::BadConnection(e.to_string()))) }
             .boxed()

@@ -4,6 +4,7 @@ use super::breaker::{Admission, Breaker};
 use super::delivery::{self, Delivery, Lease, Wanted};
 use super::delivery_log::{self, Attempt};
 use super::endpoint::{self, Endpoint};
+use super::judgement::Verdict;
 use super::ward::Ward;
 use crate::domain::{Clock, Code, Committed, EndpointId, Error, Result, Timestamp};
 use crate::storage::{Conn, Db, outbox};
@@ -61,6 +62,18 @@ pub(super) struct Page<'a> {
     pub(super) attempts: &'a [Attempt],
     /// Leases to be handed back.
     pub(super) unwanted: &'a [Lease],
+}
+
+impl Page<'_> {
+    /// Whether no harm is done when the machine (not the process) dies and forgets it: a lease is taken again, and
+    /// what was delivered is sent again, which its receiver has to be ready for anyway. Waiting for the disk here
+    /// would hold up the changes that the next deliveries come from. A failure counts for the schedule and the
+    /// breaker, and may be told of in an event: it is on the disk before anybody hears of it.
+    fn may_be_forgotten(&self) -> bool {
+        self.attempts.iter().all(|attempt| {
+            attempt.judgement.verdict == Verdict::Delivered && attempt.judgement.disable.is_none()
+        })
+    }
 }
 
 struct Written {
@@ -126,7 +139,12 @@ impl Books {
 
     async fn commit(&self, page: &Page<'_>) -> Result<Written> {
         let now = self.clock.now();
-        self.db.transaction(async |conn| self.write_page(conn, page, now).await).await
+        let work = async |conn: &mut Conn| self.write_page(conn, page, now).await;
+        if page.may_be_forgotten() {
+            self.db.transaction_relaxed(work).await
+        } else {
+            self.db.transaction(work).await
+        }
     }
 
     /// First what was done, then what is to be done: a claim sees what the attempts made of the breaker.

@@ -13,6 +13,7 @@ use std::time::Duration;
 on_both_databases!(
     migrations_run_once_whoever_asks,
     a_failed_transaction_leaves_nothing,
+    a_relaxed_transaction_waits_for_its_turn_and_is_seen_at_once,
     a_dropped_transaction_leaves_nothing,
     a_statement_dropped_half_way_hurts_nobody,
     a_row_that_refers_to_nothing_is_a_conflict,
@@ -52,6 +53,28 @@ async fn a_failed_transaction_leaves_nothing(db: TestDb) {
     assert_eq!(count_tenants(&db).await, 0);
     db.transaction(async |conn| insert_tenant(conn, "Shop").await).await.unwrap();
     assert_eq!(count_tenants(&db).await, 1);
+}
+
+async fn a_relaxed_transaction_waits_for_its_turn_and_is_seen_at_once(db: TestDb) {
+    let refused = db
+        .transaction_relaxed(async |conn| {
+            insert_tenant(conn, "Shop").await?;
+            Err::<(), _>(Error::new(Code::Conflict, "no"))
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::Conflict);
+    let both = (0..20).map(async |n| {
+        db.transaction(async |conn| insert_tenant(conn, &format!("Full {n}")).await).await.unwrap();
+        db.transaction_relaxed(async |conn| insert_tenant(conn, &format!("Relaxed {n}")).await)
+            .await
+            .unwrap();
+    });
+    futures_util::future::join_all(both).await;
+    assert_eq!(count_tenants(&db).await, 40);
+    let other = db.open_another();
+    let mut conn = other.read().await.unwrap();
+    let seen: i64 = on_conn!(&mut conn, c => tenants::table.count().get_result(c).await).unwrap();
+    assert_eq!(seen, 40);
 }
 
 async fn a_dropped_transaction_leaves_nothing(db: TestDb) {

@@ -30,6 +30,17 @@ async fn execute(db: &Db, statement: &str) {
     try_execute(db, statement).await.unwrap();
 }
 
+/// To SQLite the disk is full where its file would need more pages.
+async fn limit_pages(db: &Db, count: i64) {
+    let statement = format!("PRAGMA max_page_count = {count}");
+    let limit = async |conn: &mut Conn| -> Result<usize> {
+        let query = diesel::sql_query(&statement);
+        Ok(on_conn!(conn, c => query.execute(c).await)?)
+    };
+    db.transaction(limit).await.unwrap();
+    db.transaction_relaxed(limit).await.unwrap();
+}
+
 async fn a_row_that_cannot_be_read_stands_in_nobodys_way(db: TestDb) {
     let world = World::new(db).await;
     let receiver = Receiver::start(Answer::Status(200)).await;
@@ -130,11 +141,11 @@ async fn a_full_disk_delays_what_was_posted_and_loses_nothing() {
     for _ in 0..8 {
         receiver.next().await;
     }
-    // The limit is the connection's own, and there is one connection that writes.
+    // The limit is a connection's own, and two of them write.
     let mut conn = world.db.read().await.unwrap();
     let count = diesel::sql_query("PRAGMA page_count");
     let pages: Pages = on_conn!(&mut conn, c => count.get_result(c).await).unwrap();
-    execute(&world.sender.db, &format!("PRAGMA max_page_count = {}", pages.page_count)).await;
+    limit_pages(&world.sender.db, pages.page_count).await;
     let filler = "INSERT INTO tenants (name, created_at, updated_at) \
         SELECT hex(randomblob(100)), '2026-01-01 00:00:00', '2026-01-01 00:00:00' FROM webhook_deliveries";
     while try_execute(&world.sender.db, filler).await.is_ok() {}
@@ -144,7 +155,7 @@ async fn a_full_disk_delays_what_was_posted_and_loses_nothing() {
     gate.add_permits(8);
     until(|| receiver.in_work() == 0).await;
     assert_eq!(world.sender.endpoints.in_flight(), 8, "they wait to be written down");
-    execute(&world.sender.db, "PRAGMA max_page_count = 1000000").await;
+    limit_pages(&world.sender.db, 1_000_000).await;
     world.rows_when(|rows| rows.iter().all(|r| r.status == "delivered" && r.attempts == 1)).await;
     assert!(receiver.already().is_none(), "nothing is posted twice");
     assert_eq!(world.log().await.len(), 15);
