@@ -23,7 +23,7 @@ pub struct Webhooks {
     pub allowed_networks: Vec<IpNet>,
     /// Ports that endpoints may be on.
     pub allowed_ports: Vec<PortRange>,
-    /// Whether `http://` is refused.
+    /// Whether what is not encrypted is refused: `http://` and `redis://`.
     pub https_only: bool,
     /// Seal what endpoints keep secret; the first seals, all open. None: on SQLite a key is made in a file beside the
     /// database, on PostgreSQL no endpoint can be made.
@@ -74,11 +74,14 @@ impl Default for Webhooks {
 }
 
 impl Webhooks {
-    /// Whether a URL may be posted to; the error is a sentence for whoever names it. What its host's addresses are is
+    /// Whether a URL may be sent to; the error is a sentence for whoever names it. What its host's addresses are is
     /// seen when it is dialled.
     pub fn permit_url(&self, url: &str) -> Result<(), String> {
         match Url::parse(url) {
-            Ok(url) => self.permit(url.scheme() == "https", url.port_or_known_default().unwrap_or(0)),
+            Ok(url) => {
+                let is_encrypted = matches!(url.scheme(), "https" | "rediss");
+                self.permit(is_encrypted, url.port_or_known_default().unwrap_or(0))
+            }
             Err(e) => Err(format!("The url is not a URL: {e}.")),
         }
     }
@@ -86,7 +89,7 @@ impl Webhooks {
     /// Whether such a port may be dialled, with encryption or without.
     pub fn permit(&self, is_encrypted: bool, port: u16) -> Result<(), String> {
         if self.https_only && !is_encrypted {
-            return Err("The url must begin with https:// (webhooks.https_only).".to_owned());
+            return Err("The url must begin with https:// or rediss:// (webhooks.https_only).".to_owned());
         }
         if self.allowed_ports.iter().any(|range| range.contains(port)) {
             return Ok(());
@@ -151,7 +154,12 @@ mod tests {
             let error = webhooks.permit_url(url).unwrap_err();
             assert!(error.contains(&format!("port {port} is none of 80, 443, 1024-65535")), "{error}");
         }
+        // Of Redis every URL that is saved names its port.
+        assert_eq!(webhooks.permit_url("redis://a.example:6379/0?stream=s"), Ok(()));
+        assert!(webhooks.permit_url("redis://a.example:25/0?stream=s").unwrap_err().contains("port 25"));
         let strict = Webhooks { https_only: true, ..Webhooks::default() };
+        assert_eq!(strict.permit_url("rediss://a.example:6379/0?stream=s"), Ok(()));
+        assert!(strict.permit_url("redis://a.example:6379/0?stream=s").unwrap_err().contains("rediss://"));
         assert_eq!(strict.permit_url("https://a.example/"), Ok(()));
         assert!(strict.permit_url("http://a.example/").unwrap_err().contains("webhooks.https_only"));
     }

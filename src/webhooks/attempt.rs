@@ -1,17 +1,18 @@
-//! One attempt at one delivery, from waiting for a permit to being written down.
+//! One request to an endpoint, of one delivery or several, from waiting for a permit to being written down.
 
 use super::breaker::BreakerRule;
-use super::client::Client;
+use super::client::Outbound;
 use super::delivery::Delivery;
 use super::delivery_log::Attempt;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
 use super::judgement::{Judgement, RetryRule, Verdict};
-use super::outcome::{Outcome, Report};
-use super::ready::Ready;
+use super::outcome::Report;
+use super::strategy::{DeliveryStrategy, Sender};
 use super::vault::Vault;
-use crate::domain::{Clock, Timestamp};
-use bytes::Bytes;
+use crate::domain::{TenantId, Timestamp};
+use futures_util::future::join_all;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -23,20 +24,24 @@ const COMMIT_MARGIN: Duration = Duration::from_secs(3);
 pub(super) struct Target {
     endpoint: Endpoint,
     breaker: BreakerRule,
-    /// `None` when the row does not hold what a request needs; the door lets no such row in.
-    ready: Option<Ready>,
+    sender: Sender,
 }
 
 impl Target {
-    pub(super) fn new(endpoint: Endpoint, breaker: BreakerRule, vault: &Vault) -> Self {
-        let ready = Ready::of(&endpoint, vault);
-        Self { endpoint, breaker, ready }
+    pub(super) fn new(
+        endpoint: Endpoint,
+        breaker: BreakerRule,
+        (vault, outbound): (&Vault, &Outbound),
+    ) -> Self {
+        let sender = Sender::of(&endpoint, vault, outbound);
+        Self { endpoint, breaker, sender }
     }
 
     /// Whether this was made of such a row.
     pub(super) fn is_of(&self, other: &Endpoint, breaker: BreakerRule) -> bool {
         let own = &self.endpoint;
         self.breaker == breaker
+            && own.strategy == other.strategy
             && own.url == other.url
             && own.is_ordered == other.is_ordered
             && own.sealed == other.sealed
@@ -54,59 +59,79 @@ impl Target {
         self.breaker
     }
 
-    async fn send(&self, client: &Client, delivery: &Delivery, clock: &Clock) -> Report {
-        let post = self.ready.as_ref().and_then(|ready| {
-            let body = body(&delivery.event, &delivery.data)?;
-            Some((ready, ready.post(&delivery.message_id, body, clock.now(), self.endpoint.timeout)?))
-        });
-        match post {
-            Some((ready, post)) => ready.send(client, post, clock).await,
-            None => unsendable(),
-        }
+    fn whose(&self) -> (TenantId, BreakerRule) {
+        (self.endpoint.tenant_id, self.breaker)
+    }
+
+    /// How it is sent to.
+    pub(super) const fn sender(&self) -> &Sender {
+        &self.sender
     }
 }
 
-/// `{"event":NAME,"data":DATA}`, with the data as it was written: the same bytes at every attempt.
-fn body(event: &str, data: &str) -> Option<Bytes> {
-    let name = serde_json::to_string(event).ok()?;
-    Some(format!(r#"{{"event":{name},"data":{data}}}"#).into())
-}
-
-/// What an attempt needs.
+/// What a request needs.
 pub(super) struct Job {
     pub(super) works: Arc<Works>,
-    pub(super) target: Arc<Target>,
-    pub(super) client: Client,
-    pub(super) delivery: Delivery,
+    pub(super) target: Rc<Target>,
+    /// One at least.
+    pub(super) deliveries: Vec<Delivery>,
 }
 
-/// Makes the attempt, unless its lease ran out while it waited; then the row is claimed again by and by, and
-/// `tell` is dropped.
+/// Makes the request, unless a lease ran out while it waited; then the rows are claimed again by and by, and `tell`
+/// is dropped. What it tells is what all of it means for the endpoint.
 pub(super) async fn make(job: Job, tell: oneshot::Sender<Judgement>) {
     let Some(_permit) = job.works.permits.acquire(job.target.endpoint.tenant_id).await else { return };
-    let now = job.works.clock.now();
-    if job.works.is_draining() || job.delivery.lease_until < job.target.lease_needed(now) {
-        job.works.ledger.hand_back(vec![job.delivery.lease()]);
+    let needed = job.target.lease_needed(job.works.clock.now());
+    if job.works.is_draining() || job.deliveries.iter().any(|delivery| delivery.lease_until < needed) {
+        job.works.ledger.hand_back(job.deliveries.iter().map(Delivery::lease).collect());
         return;
     }
     let report = send(&job).await;
     let ended = job.works.clock.now();
-    let rule = RetryRule { schedule: &job.works.schedule, backoff: job.target.endpoint.backoff };
-    let number = job.delivery.attempts.saturating_sub(job.delivery.attempts_before) + 1;
-    let judgement = Judgement::on(&report, number, rule, ended, rand::random());
-    note(&job.delivery, &report, judgement.verdict);
-    let whose = (job.target.endpoint.tenant_id, job.target.breaker);
+    let judgements = judge(&job, &report, ended);
+    let Some(together) = Judgement::of_request(&judgements) else { return };
     // On its way to the ledger before the actor hears of it: whatever it claims next is claimed after this.
-    let written = job.works.ledger.write(Attempt::of(&job.delivery, whose, report, judgement, ended));
+    let written = write(&job, &report, &judgements, ended);
     if job.target.endpoint.is_ordered {
-        // The next one goes when it is sure that this one will not come again.
+        // The next ones go when it is sure that these will not come again.
         written.await;
-        let _ = tell.send(judgement);
+        let _ = tell.send(together);
     } else {
-        // The lane is free again; the permit is held until the attempt is written down.
-        let _ = tell.send(judgement);
+        // The lane is free again; the permit is held until the attempts are written down.
+        let _ = tell.send(together);
         written.await;
     }
+}
+
+/// What follows for each of the deliveries: they met the same fate, some earlier in their schedule than others. Those
+/// at the same point come due together, to be sent together again.
+fn judge(job: &Job, report: &Report, ended: Timestamp) -> Vec<Judgement> {
+    let seed = rand::random();
+    let rule = RetryRule { schedule: &job.works.schedule, backoff: job.target.endpoint.backoff };
+    let one = |delivery: &Delivery| {
+        let number = delivery.attempts.saturating_sub(delivery.attempts_before) + 1;
+        let judgement = Judgement::on(report, number, rule, ended, seed);
+        note(delivery, report, judgement.verdict);
+        judgement
+    };
+    job.deliveries.iter().map(one).collect()
+}
+
+/// Writes an attempt for each delivery; the first speaks for the request.
+fn write(
+    job: &Job,
+    report: &Report,
+    judgements: &[Judgement],
+    ended: Timestamp,
+) -> impl Future<Output = ()> + use<> {
+    let whose = job.target.whose();
+    let one = |(n, (delivery, judgement)): (usize, (&Delivery, &Judgement))| {
+        let mut attempt = Attempt::of(delivery, whose, report.clone(), *judgement, ended);
+        attempt.is_first = n == 0;
+        job.works.ledger.write(attempt)
+    };
+    let written: Vec<_> = job.deliveries.iter().zip(judgements).enumerate().map(one).collect();
+    async move { drop(join_all(written).await) }
 }
 
 /// The table is the log of attempts; the process' own log tells what an operator may have to act on.
@@ -121,28 +146,12 @@ fn note(delivery: &Delivery, report: &Report, verdict: Verdict) {
 }
 
 async fn send(job: &Job) -> Report {
-    let metrics = &job.works.metrics;
+    let (metrics, endpoint) = (&job.works.metrics, &job.target.endpoint);
     let gauge = metrics.webhook_deliveries.with_label_values(&["in_flight"]);
-    gauge.inc();
-    let report = job.target.send(&job.client, &job.delivery, &job.works.clock).await;
-    gauge.dec();
+    let count = i64::try_from(job.deliveries.len()).unwrap_or(i64::MAX);
+    gauge.add(count);
+    let report = job.target.sender.send(&job.deliveries, &job.works.clock, endpoint.timeout).await;
+    gauge.sub(count);
     metrics.webhook_duration.observe(report.duration.as_secs_f64());
     report
-}
-
-fn unsendable() -> Report {
-    let message = "The endpoint's URL or secret cannot be used: set them again, or ask the operator whether the key \
-                   that sealed the secret is missing.";
-    Report::without_answer(Outcome::Unsendable, message.to_owned(), Duration::ZERO)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_body_carries_the_data_byte_for_byte() {
-        let body = body("product:updated", r#"{"b": 1.50,"a":"\u00e4"}"#).unwrap();
-        assert_eq!(body, r#"{"event":"product:updated","data":{"b": 1.50,"a":"\u00e4"}}"#);
-    }
 }

@@ -7,7 +7,7 @@
 //! client of its own while it has something to send: its connections end with it.
 
 use super::address::AddressRule;
-use super::dialer::{DialError, DialRules, Dialer, Resolve, SystemNames};
+use super::dialer::{DialError, DialRules, Dialer, Resolve, SystemNames, dial};
 use super::outcome::{Control, Outcome, Report, RetryAfter};
 use crate::config;
 use crate::domain::{Code, Error, Result, Secret};
@@ -22,15 +22,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 const AGENT: &str = concat!("bellwire/", env!("CARGO_PKG_VERSION"));
 const READ_LIMIT: usize = 65_536;
-const KEEP_LIMIT: usize = 4_096;
-const ERROR_LIMIT: usize = 200;
+pub(super) const KEEP_LIMIT: usize = 4_096;
+pub(super) const ERROR_LIMIT: usize = 200;
 
 /// Shorter than the 5 s after which common servers close an idle connection: a request that meets the close
 /// half way would be a failed attempt.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// Of one client: the most that an endpoint may ask for (`concurrency`). How many are used is the queue's to say.
+const CONNECTIONS: usize = 100;
 
 /// The client's own limits, out of the way of the one that counts.
 const NEVER: Duration = Duration::from_mins(1);
@@ -39,7 +43,10 @@ const NEVER: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub struct Outbound {
     rules: Arc<DialRules>,
+    /// For HTTP.
     tls: Arc<ClientConfig>,
+    /// For what names no protocol of its own.
+    plain_tls: Arc<ClientConfig>,
 }
 
 impl Outbound {
@@ -65,11 +72,27 @@ impl Outbound {
             .map_err(|e| Error::new(Code::Internal, "TLS could not be set up.").because(e))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let plain_tls = Arc::new(tls.clone());
         // One exchange a connection at a time is all that is needed, and HTTP/1.1 bounds it best.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let addresses = AddressRule::new(config.allowed_networks.clone());
         let rules = DialRules { addresses, urls: config.clone(), names };
-        Ok(Self { rules: Arc::new(rules), tls: Arc::new(tls) })
+        Ok(Self { rules: Arc::new(rules), tls: Arc::new(tls), plain_tls })
+    }
+
+    /// A connection to the host, by the rules that hold for every webhook.
+    pub(super) async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        is_encrypted: bool,
+    ) -> Result<TcpStream, DialError> {
+        dial(&self.rules, host, port, is_encrypted).await
+    }
+
+    /// For another protocol than HTTP.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.plain_tls)
     }
 }
 
@@ -107,6 +130,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// The client of an endpoint.
+    pub(super) fn of(outbound: &Outbound) -> Self {
+        Self::new(outbound, CONNECTIONS)
+    }
+
     /// A client that holds up to `connections` at once.
     pub fn new(outbound: &Outbound, connections: usize) -> Self {
         let http = Rc::new(RefCell::new(unconnected(outbound, connections)));
@@ -233,23 +261,25 @@ impl Answer {
 }
 
 /// Text that both databases can hold, of at most `limit` bytes: bad UTF-8 replaced, NUL left out.
-fn readable(bytes: &[u8], limit: usize) -> String {
+pub(super) fn readable(bytes: &[u8], limit: usize) -> String {
     let mut text = String::from_utf8_lossy(bytes).replace('\0', "");
     text.truncate(text.floor_char_boundary(limit));
     text
 }
 
-struct Failure {
-    outcome: Outcome,
-    message: String,
+/// Why there is no good answer, in words for the endpoint's owner.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) outcome: Outcome,
+    pub(super) message: String,
 }
 
 impl Failure {
-    fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+    pub(super) fn new(outcome: Outcome, message: impl Into<String>) -> Self {
         Self { outcome, message: message.into() }
     }
 
-    fn timeout(limit: Duration) -> Self {
+    pub(super) fn timeout(limit: Duration) -> Self {
         let message = format!("There was no complete answer within {} ms.", limit.as_millis());
         Self::new(Outcome::Timeout, message)
     }
@@ -269,16 +299,18 @@ impl Failure {
         match error {
             ConnectError::Resolver(error) => error.downcast_ref().map_or_else(Self::closed, Self::of_dial),
             // The dialer's errors come as above, so what is left of io is the TLS handshake.
-            ConnectError::Io(error) => {
-                let why = error.get_ref().map_or_else(|| error.kind().to_string(), ToString::to_string);
-                let message = format!("No encrypted connection could be made: {why}.");
-                Self::new(Outcome::Tls, readable(message.as_bytes(), ERROR_LIMIT))
-            }
+            ConnectError::Io(error) => Self::of_handshake(error),
             _ => Self::closed(),
         }
     }
 
-    fn of_dial(error: &DialError) -> Self {
+    pub(super) fn of_handshake(error: &std::io::Error) -> Self {
+        let why = error.get_ref().map_or_else(|| error.kind().to_string(), ToString::to_string);
+        let message = format!("No encrypted connection could be made: {why}.");
+        Self::new(Outcome::Tls, readable(message.as_bytes(), ERROR_LIMIT))
+    }
+
+    pub(super) fn of_dial(error: &DialError) -> Self {
         match error {
             DialError::Name => {
                 Self::new(Outcome::Dns, "The host name has no public address that could be found.")
@@ -299,7 +331,7 @@ impl Failure {
         Self::new(Outcome::Body, "The answer's body broke off.")
     }
 
-    fn closed() -> Self {
+    pub(super) fn closed() -> Self {
         Self::new(Outcome::Closed, "The endpoint closed the connection without an answer.")
     }
 }

@@ -34,6 +34,8 @@ pub struct Attempt {
     pub before: u32,
     /// Of these, those before the delivery was last sent again by hand.
     pub before_by_hand: u32,
+    /// Whether it was the first of its request, or the only one: what a request says of its endpoint is counted once.
+    pub is_first: bool,
     /// How it went.
     pub report: Report,
     /// What follows.
@@ -43,7 +45,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The attempt at `delivery`, of this tenant's endpoint with this breaker, that ended `at`.
+    /// The attempt at `delivery` alone, of this tenant's endpoint with this breaker, that ended `at`.
     pub fn of(
         delivery: &Delivery,
         (tenant, breaker): (TenantId, BreakerRule),
@@ -60,6 +62,7 @@ impl Attempt {
             event: Arc::clone(&delivery.event),
             before: delivery.attempts,
             before_by_hand: delivery.attempts_before,
+            is_first: true,
             report,
             judgement,
             at,

@@ -87,7 +87,12 @@ impl Service<ConnectInfo<Uri>> for Dialer {
 }
 
 /// Dials the host's addresses in turn, leaving out those that the rule refuses.
-async fn dial(rules: &DialRules, host: &str, port: u16, is_encrypted: bool) -> Result<TcpStream, DialError> {
+pub(super) async fn dial(
+    rules: &DialRules,
+    host: &str,
+    port: u16,
+    is_encrypted: bool,
+) -> Result<TcpStream, DialError> {
     if let Err(why) = rules.urls.permit(is_encrypted, port) {
         tracing::warn!(host, port, %why, "a webhook was not dialled");
         return Err(DialError::Forbidden(why));

@@ -7,28 +7,26 @@
 use super::attempt::{self, Job};
 use super::books::Claimed;
 use super::breaker::{Admission, Breaker, BreakerRule, BreakerState, Turn};
-use super::client::Client;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
 use super::judgement::{Judgement, Verdict};
 use super::pace::Pace;
 use super::queue::{Claim, Gate, Queue};
+use super::strategy::DeliveryStrategy;
 use crate::domain::{EndpointId, Timestamp, Wake};
 use actix::prelude::*;
 use prometheus::IntGauge;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// After so long without a request the client goes, and its connections with it.
-const CLIENT_IDLE: Duration = Duration::from_secs(10);
+/// After so long without a request its connections go.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Deliveries are held so long for want of anything but the endpoint's own speed.
 const WORTH_HOLDING: Duration = Duration::from_secs(2);
-
-/// Of one client: the most that an endpoint may ask for (`concurrency`). How many are used is the queue's to say.
-const CONNECTIONS: usize = 100;
 
 pub(super) struct EndpointActor {
     id: EndpointId,
@@ -36,13 +34,14 @@ pub(super) struct EndpointActor {
     queue: Queue<Delivery>,
     /// As its row said at the last claim, and moved on by what was heard since.
     breaker: Breaker,
-    /// How many attempts were told of.
+    /// How many requests were told of.
     heard: u64,
     is_ordered: bool,
     pace: Option<Pace>,
-    target: Option<Arc<attempt::Target>>,
-    client: Option<Client>,
+    target: Option<Rc<attempt::Target>>,
     last_sent: Instant,
+    /// Whether somebody will look, by and by, if connections are still needed.
+    is_watched: bool,
     alarm: Option<(Timestamp, SpawnHandle)>,
 }
 
@@ -58,8 +57,8 @@ impl EndpointActor {
             is_ordered: false,
             pace: None,
             target: None,
-            client: None,
             last_sent: Instant::now(),
+            is_watched: false,
             alarm: None,
         }
     }
@@ -123,11 +122,15 @@ impl EndpointActor {
             Some(rate) if self.pace.is_some_and(|pace| pace.is_of(rate)) => {}
             rate => self.pace = rate.map(Pace::per_minute),
         }
-        self.queue.shape(lanes, self.pace.map_or(usize::MAX, |pace| pace.worth()));
-        let same = self.target.as_ref().is_some_and(|t| t.is_of(&endpoint, breaker));
-        if !same {
-            self.target = Some(Arc::new(attempt::Target::new(endpoint, breaker, &self.works.vault)));
-        }
+        let same = self.target.take().filter(|target| target.is_of(&endpoint, breaker));
+        let target = same.unwrap_or_else(|| {
+            let means = (&self.works.vault, &self.works.outbound);
+            Rc::new(attempt::Target::new(endpoint, breaker, means))
+        });
+        let share = target.sender().most();
+        let worth = self.pace.map_or(usize::MAX, |pace| pace.worth().saturating_mul(share));
+        self.queue.shape(lanes, worth, share);
+        self.target = Some(target);
     }
 
     fn set_gate(&mut self, gate: Gate) {
@@ -153,15 +156,15 @@ impl EndpointActor {
                 self.put_off(at, now);
                 return;
             }
-            let Some(delivery) = self.queue.take() else { return };
-            let lease_until = delivery.lease_until;
-            self.waiting_gauge().dec();
-            let job = Job {
-                works: Arc::clone(&self.works),
-                target: Arc::clone(&target),
-                client: self.client(ctx),
-                delivery,
-            };
+            let Some(first) = self.queue.take() else { return };
+            let lease_until = first.lease_until;
+            let mut deliveries = vec![first];
+            while let Some(next) = self.queue.take_along(|next| target.sender().fits(&deliveries, next)) {
+                deliveries.push(next);
+            }
+            self.waiting_gauge().sub(count(deliveries.len()));
+            self.watch(ctx);
+            let job = Job { works: Arc::clone(&self.works), target: Rc::clone(&target), deliveries };
             let (tell, told) = oneshot::channel();
             // Not one of the context's futures: it would poll all of them whenever one can go on, and an attempt
             // is written down even when this actor ends.
@@ -176,7 +179,11 @@ impl EndpointActor {
     /// Hands back what could not be sent and written down within its lease any more, to be claimed anew.
     fn drop_stale(&mut self, target: &attempt::Target) {
         let needed = target.lease_needed(self.works.clock.now());
-        let stale = self.queue.drop_stale(|delivery| delivery.lease_until < needed);
+        let mut stale = self.queue.drop_stale(|delivery| delivery.lease_until < needed);
+        if self.is_ordered && !stale.is_empty() {
+            // Those behind them must not go first.
+            stale.extend(self.queue.start_over());
+        }
         self.hand_back(&stale);
     }
 
@@ -190,7 +197,7 @@ impl EndpointActor {
         self.queue.sleep_until(Some(at));
     }
 
-    /// An attempt under a lease to `lease_until` is over, with what follows from it, or without that when it was not
+    /// A request under a lease to `lease_until` is over, with what follows from it, or without that when it was not
     /// made.
     fn finished(&mut self, judgement: Option<Judgement>, lease_until: Timestamp, ctx: &mut Context<Self>) {
         let verdict = judgement.map(|j| j.verdict);
@@ -202,8 +209,10 @@ impl EndpointActor {
             Some(verdict) => self.queue.finished(verdict == Verdict::Delivered, retry_at),
             None => self.queue.not_made(),
         }
-        if self.is_ordered && !matches!(verdict, Some(Verdict::Delivered | Verdict::Failed)) {
-            // Those behind it have to wait for it.
+        let has_ended = matches!(verdict, Some(Verdict::Delivered | Verdict::Failed));
+        if self.is_ordered && !(has_ended && self.queue.holds_any()) {
+            // Those behind it have to wait for it; or, where it was the last of those that are held, a claim that was
+            // made meanwhile has found nothing: what is in flight stands in the way of what follows.
             let unwanted = self.queue.start_over();
             self.hand_back(&unwanted);
         }
@@ -214,7 +223,7 @@ impl EndpointActor {
         self.advance(ctx);
     }
 
-    /// What the attempt means for those that follow.
+    /// What the request means for those that follow.
     fn heed(&mut self, judgement: Judgement, lease_until: Timestamp) {
         let now = self.works.clock.now();
         let Some(rule) = self.target.as_ref().map(|target| target.breaker()) else { return };
@@ -231,22 +240,21 @@ impl EndpointActor {
         }
     }
 
-    fn client(&mut self, ctx: &mut Context<Self>) -> Client {
+    /// Something is sent; once nothing was for a while, connections go.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
         self.last_sent = Instant::now();
-        let works = &self.works;
-        let client = self.client.get_or_insert_with(|| {
-            ctx.run_later(CLIENT_IDLE, Self::drop_idle_client);
-            Client::new(&works.outbound, CONNECTIONS)
-        });
-        client.clone()
+        if !std::mem::replace(&mut self.is_watched, true) {
+            ctx.run_later(IDLE, Self::rest_if_idle);
+        }
     }
 
-    fn drop_idle_client(&mut self, ctx: &mut Context<Self>) {
-        let left = CLIENT_IDLE.saturating_sub(self.last_sent.elapsed());
-        if left.is_zero() {
-            self.client = None;
-        } else {
-            ctx.run_later(left, Self::drop_idle_client);
+    fn rest_if_idle(&mut self, ctx: &mut Context<Self>) {
+        let left = IDLE.saturating_sub(self.last_sent.elapsed());
+        self.is_watched = !left.is_zero();
+        if self.is_watched {
+            ctx.run_later(left, Self::rest_if_idle);
+        } else if let Some(target) = &self.target {
+            target.sender().rest();
         }
     }
 

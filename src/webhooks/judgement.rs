@@ -80,6 +80,19 @@ impl Judgement {
     }
 }
 
+impl Judgement {
+    /// What one request means for its endpoint, by what it means for each of its deliveries: one of them is to come
+    /// again, and so does the request, as soon as the first of them does.
+    pub fn of_request(judgements: &[Self]) -> Option<Self> {
+        let retry_at = judgements.iter().filter_map(|judgement| match judgement.verdict {
+            Verdict::Retry(at) => Some(at),
+            _ => None,
+        });
+        let first = judgements.first()?;
+        Some(Self { verdict: retry_at.min().map_or(first.verdict, Verdict::Retry), ..*first })
+    }
+}
+
 fn disables(report: &Report) -> Option<DisabledReason> {
     match (report.status, report.control) {
         (Some(410), _) => Some(DisabledReason::Gone),
@@ -175,6 +188,19 @@ mod tests {
             (Verdict::Delivered, Some(DisabledReason::Asked))
         );
         assert_eq!((asked(500).verdict, asked(500).disable), (Verdict::Failed, Some(DisabledReason::Asked)));
+    }
+
+    #[test]
+    fn a_request_comes_again_when_the_first_of_its_deliveries_does() {
+        let failed = |attempt| judged(&answer(500), attempt, 6_000);
+        let together = |attempts: &[u32]| {
+            Judgement::of_request(&attempts.iter().map(|n| failed(*n)).collect::<Vec<_>>()).unwrap()
+        };
+        assert_eq!(together(&[6, 2, 1]), failed(1));
+        assert_eq!(together(&[6, 6]), failed(6));
+        let good = judged(&answer(200), 1, 0);
+        assert_eq!(Judgement::of_request(&[good, good]), Some(good));
+        assert_eq!(Judgement::of_request(&[]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `webhook-id`.
 //!
 //! Rows are the truth: [`endpoint`] and [`delivery`] hold them, [`delivery_log`] keeps a row for each attempt.
-//! An `endpoint_actor` for each endpoint claims what is due by lease and makes each `attempt` through [`client`];
+//! An `endpoint_actor` for each endpoint claims what is due by lease and makes each `attempt` by its [`strategy`];
 //! the `ledger` gathers claims and attempts into the few transactions of its `books`. [`SweepActor`] finds what
 //! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
 //! [`address`], [`outcome`], [`judgement`], [`breaker`], [`queue`].
@@ -52,6 +52,7 @@ pub mod secrets;
 pub mod signing;
 pub mod signing_key;
 pub mod stats;
+pub mod strategy;
 mod sweep_actor;
 pub mod time_range;
 pub mod vault;
@@ -62,5 +63,6 @@ pub use dialer::Resolve;
 pub use doorbell::Doorbell;
 pub use endpoints::Endpoints;
 pub use pusher::PusherHooks;
+pub use strategy::Strategy;
 pub use sweep_actor::SweepActor;
 pub use vault::Vault;

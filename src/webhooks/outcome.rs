@@ -24,7 +24,9 @@ pub enum Outcome {
     Tls,
     /// The connection ended before an answer began.
     Closed,
-    /// What came back is not HTTP.
+    /// Redis answered with an error.
+    Redis,
+    /// What came back is not HTTP, or not Redis'.
     Protocol,
     /// A 2xx answer whose body broke off.
     Body,
@@ -47,6 +49,7 @@ impl Outcome {
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Closed => "closed",
+            Self::Redis => "redis",
             Self::Protocol => "protocol",
             Self::Body => "body",
             Self::Token => "token",

@@ -48,6 +48,8 @@ pub struct Queue<T> {
     window: usize,
     /// Held at most, because more would outlive its leases.
     worth: usize,
+    /// One request takes so many at most.
+    share: usize,
     hold: usize,
     gate: Gate,
     /// When rows may be looked at although the gate is shut.
@@ -69,6 +71,7 @@ impl<T> Queue<T> {
             lanes,
             window: 1,
             worth: usize::MAX,
+            share: 1,
             hold: lanes.min(MAX_HELD),
             gate: Gate::Open,
             look_at: None,
@@ -80,11 +83,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// From now on so many lanes, and so many deliveries held at most, as the endpoint's row says.
-    pub fn shape(&mut self, lanes: usize, worth: usize) {
-        (self.lanes, self.worth) = (lanes.max(1), worth.max(1));
+    /// From now on so many lanes, so many deliveries held at most, and so many of them in one request, as the
+    /// endpoint's row says.
+    pub fn shape(&mut self, lanes: usize, worth: usize, share: usize) {
+        (self.lanes, self.worth, self.share) = (lanes.max(1), worth.max(1), share.clamp(1, MAX_HELD));
         self.window = self.window.min(self.lanes);
-        self.hold = self.hold.min(self.worth);
+        self.hold = self.hold.max(self.share).min(self.worth);
     }
 
     /// Rows may have become due, or the gate may have been opened by hand.
@@ -201,14 +205,19 @@ impl<T> Queue<T> {
         Some(next)
     }
 
-    /// An attempt is over; `retry_at` is when its delivery is due again.
+    /// Another delivery for the request that was just [taken](Self::take), if the next one fits.
+    pub fn take_along(&mut self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.waiting.pop_front_if(|next| fits(next))
+    }
+
+    /// A request is over; `retry_at` is when the first of its deliveries is due again.
     pub fn finished(&mut self, ok: bool, retry_at: Option<Timestamp>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if ok {
             self.window = (self.window + 1).min(self.lanes);
         } else {
             self.window = (self.window / 2).max(1);
-            self.hold = self.lanes.min(MAX_HELD).min(self.worth);
+            self.hold = self.lanes.min(MAX_HELD).max(self.share).min(self.worth);
         }
         self.sleep_until(retry_at);
     }
@@ -364,7 +373,7 @@ mod tests {
     #[test]
     fn it_holds_no_more_than_is_worth_it() {
         let mut queue = Queue::new(8);
-        queue.shape(8, 3);
+        queue.shape(8, 3, 1);
         let claim = queue.claim(at(0)).unwrap();
         assert_eq!(claim.room, 3);
         queue.claimed(claim, vec![0; 3], None);
@@ -373,5 +382,20 @@ mod tests {
         queue.finished(true, None);
         assert!(queue.take().is_some());
         assert_eq!(queue.claim(at(0)).map(|claim| claim.room), Some(2));
+    }
+    #[test]
+    fn a_request_of_many_is_claimed_whole_also_when_it_failed() {
+        let mut queue = Queue::new(1);
+        queue.shape(1, usize::MAX, 50);
+        let claim = queue.claim(at(0)).unwrap();
+        assert_eq!(claim.room, 50);
+        queue.claimed(claim, (0..50).collect(), None);
+        assert_eq!(queue.take(), Some(0));
+        let along: Vec<i32> = std::iter::from_fn(|| queue.take_along(|next| *next < 20)).collect();
+        assert_eq!(along, (1..20).collect::<Vec<_>>());
+        assert_eq!(queue.take(), None, "all of them are one in flight");
+        queue.finished(false, Some(at(60)));
+        queue.start_over();
+        assert_eq!(queue.claim(at(60)).map(|claim| claim.room), Some(50));
     }
 }

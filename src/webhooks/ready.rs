@@ -7,6 +7,7 @@ use super::custom_headers::CustomHeaders;
 use super::endpoint::Endpoint;
 use super::jwe::{self, EncryptionKey};
 use super::outcome::Report;
+use super::secrets::Secrets;
 use super::signing::Signer;
 use super::vault::Vault;
 use crate::domain::{Clock, Secret, Timestamp};
@@ -24,13 +25,17 @@ pub(super) struct Ready {
     encryption_key: Option<EncryptionKey>,
 }
 
+/// What the endpoint keeps secret. When it does not open, the operator is told here, the owner in the log of attempts.
+pub(super) fn opened(endpoint: &Endpoint, vault: &Vault) -> Option<Secrets> {
+    let untold =
+        |why| tracing::error!(webhook.id = %endpoint.id, %why, "the secrets of a webhook do not open");
+    endpoint.secrets(vault).map_err(untold).ok()
+}
+
 impl Ready {
-    /// `None` when the row does not hold what a request needs, or it does not open; the operator is told here, the
-    /// owner in the log of attempts.
+    /// `None` when the row does not hold what a request needs, or it does not open.
     pub(super) fn of(endpoint: &Endpoint, vault: &Vault) -> Option<Self> {
-        let untold =
-            |why| tracing::error!(webhook.id = %endpoint.id, %why, "the secrets of a webhook do not open");
-        let secrets = endpoint.secrets(vault).map_err(untold).ok()?;
+        let secrets = opened(endpoint, vault)?;
         let token = match &secrets.auth {
             Some(Authorization::OAuth2(credentials)) => Some(AccessToken::new(credentials.clone())?),
             _ => None,
@@ -55,8 +60,28 @@ impl Ready {
         if self.encryption_key.is_some() {
             headers.push(("content-type", jwe::CONTENT_TYPE.to_owned()));
         }
+        Some(self.request(headers, body, timeout))
+    }
+
+    /// Any request to it, with what its owner wants in the head.
+    pub(super) fn request(
+        &self,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Post {
         let own_headers = self.headers.pairs().chain(self.auth.as_ref().and_then(Authorization::header));
-        Some(Post { url: self.url.clone(), body, headers, own_headers: own_headers.collect(), timeout })
+        Post { url: self.url.clone(), body, headers, own_headers: own_headers.collect(), timeout }
+    }
+
+    /// What signs.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// What encrypts, if anything does.
+    pub(super) fn encryption_key(&self) -> Option<&EncryptionKey> {
+        self.encryption_key.as_ref()
     }
 
     /// Sends it. Where a token is needed, getting it belongs to the attempt and to its time; a receiver that does

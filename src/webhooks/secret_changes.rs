@@ -6,6 +6,7 @@ use super::custom_headers::CustomHeaders;
 use super::jwe::EncryptionKey;
 use super::secrets::Secrets;
 use super::signing_key::SigningKey;
+use super::strategy::Strategy;
 use crate::config;
 use crate::domain::fields::Given;
 use crate::domain::{Fields, Result};
@@ -68,6 +69,11 @@ impl SecretChanges {
     /// Whether the settings allow what they name.
     pub fn permit(&self, config: &config::Webhooks) -> Result<()> {
         self.auth.iter().flatten().try_for_each(|auth| auth.permit(config))
+    }
+
+    /// Whether an endpoint that is sent to so can make use of them.
+    pub(super) fn suit(&self, strategy: Strategy) -> Result<()> {
+        strategy.suits(self.headers.iter().flatten().next(), self.auth.iter().flatten().next())
     }
 
     /// Carries them out.

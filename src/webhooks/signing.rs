@@ -67,11 +67,12 @@ impl Signer {
             standard.push(format!("v1,{}", STANDARD.encode(hmac(&keys.key, &[&content]))));
             standard.extend(keys.pair.as_ref().map(|pair| pair.sign(&content)));
         }
-        Signatures {
-            body_hex: hex::encode(hmac(self.current.secret.expose().as_bytes(), &[body])),
-            standard: standard.join(" "),
-            timestamp,
-        }
+        Signatures { body_hex: self.sign_body(body), standard: standard.join(" "), timestamp }
+    }
+
+    /// The hex HMAC-SHA256 of a body alone, keyed with the whole of the present secret.
+    pub fn sign_body(&self, body: &[u8]) -> String {
+        hex::encode(hmac(self.current.secret.expose().as_bytes(), &[body]))
     }
 }
 

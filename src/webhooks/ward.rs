@@ -39,7 +39,7 @@ impl Ward {
     pub(super) fn record(&mut self, attempt: &Attempt) {
         let (id, judgement) = (attempt.endpoint, attempt.judgement);
         // Most of them: a success where nothing has failed.
-        if judgement.sign != Sign::Good || self.breakers.contains_key(&id) {
+        if attempt.is_first && (judgement.sign != Sign::Good || self.breakers.contains_key(&id)) {
             self.turn(attempt);
         }
         if judgement.verdict == Verdict::Failed {

@@ -27,6 +27,7 @@ mod forgery;
 mod idempotency;
 mod kill;
 mod kill_bad_endpoints;
+mod kill_strategies;
 mod orders;
 mod origins;
 mod outages;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 on_both_databases!(
     an_endpoint_is_made_shown_changed_and_deleted_by_verbs,
+    an_endpoint_is_sent_to_in_another_way_by_verbs,
     an_endpoint_is_held_back_and_let_go,
     deliveries_are_listed_and_sent_again,
     what_failed_is_recovered_and_what_is_past_is_replayed,
@@ -54,6 +55,47 @@ async fn an_endpoint_is_made_shown_changed_and_deleted_by_verbs(db: TestDb) {
     assert_eq!(one(&program, "delete", &[]).await, json!({"id": 1, "deleted": true}));
     assert_eq!(program.run(&["webhook", "show", "1", "--tenant", "1"]).await.code, 1);
     assert_eq!(program.json(&["webhook", "list", "--tenant", "1"]).await, json!({"data": []}));
+}
+
+async fn an_endpoint_is_sent_to_in_another_way_by_verbs(db: TestDb) {
+    let (program, _shop) = with_endpoint(&db).await;
+    let batch = one(&program, "update", &["--strategy", "pusher_batch"]).await;
+    assert_eq!((&batch["strategy"], &batch["pusher_key"]), (&json!("pusher_batch"), &json!("webhook-1")));
+    let alone = program.run(&["webhook", "update", "1", "--tenant", "1", "--strategy", "redis_stream"]).await;
+    assert_eq!(alone.code, 1);
+    assert!(alone.stderr.contains("redis_stream") && alone.stderr.contains("rediss://"), "{alone:?}");
+    let url = "redis://Cache.example/2?stream=shop";
+    let stream = one(&program, "update", &["--strategy", "redis_stream", "--url", url]).await;
+    assert_eq!(stream["url"], "redis://cache.example:6379/2?stream=shop&maxlen=100000");
+    assert_eq!((&stream["strategy"], &stream["pusher_key"]), (&json!("redis_stream"), &Value::Null));
+
+    let secrets = program.folder().join("secrets.json");
+    let file = secrets.to_str().unwrap();
+    let create = [
+        "webhook",
+        "create",
+        "--tenant",
+        "1",
+        "--url",
+        url,
+        "--events",
+        "*",
+        "--strategy",
+        "redis_stream",
+        "--secrets",
+        file,
+    ];
+    std::fs::write(&secrets, r#"{"headers": {"X-Shop": "7"}}"#).unwrap();
+    let refused = program.run(&create).await;
+    assert!(refused.code == 1 && refused.stderr.contains("headers"), "{refused:?}");
+    std::fs::write(&secrets, r#"{"auth": {"type": "basic", "username": "default", "password": "p"}}"#)
+        .unwrap();
+    let made = program.json(&create).await;
+    let id = made["id"].to_string();
+    let shown = program.json(&["webhook", "show", &id, "--tenant", "1"]).await;
+    assert_eq!(shown["strategy"], "redis_stream");
+    let pigeon = ["webhook", "update", "1", "--tenant", "1", "--strategy", "carrier_pigeon"];
+    assert_eq!(program.run(&pigeon).await.code, 2);
 }
 
 async fn an_endpoint_is_held_back_and_let_go(db: TestDb) {

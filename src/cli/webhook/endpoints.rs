@@ -4,6 +4,7 @@ use super::{Desk, One, Owner};
 use crate::cli::output::Output;
 use crate::domain::{Code, EndpointId, Error, Fields, Result};
 use crate::storage::Conn;
+use crate::webhooks::Strategy;
 use crate::webhooks::endpoint::{self, Endpoint, EndpointChanges, EndpointResource, NewEndpoint};
 use crate::webhooks::rotation;
 use crate::webhooks::secret_changes::SecretChanges;
@@ -13,13 +14,19 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+const STRATEGIES: [&str; 3] =
+    [Strategy::HttpPost.as_str(), Strategy::PusherBatch.as_str(), Strategy::RedisStream.as_str()];
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Create {
     #[command(flatten)]
     owner: Owner,
-    /// Where to post
+    /// Where to send: https://…, or redis://HOST:PORT/DB?stream=NAME
     #[arg(long)]
     url: String,
+    /// How to send; a POST for each delivery unless said
+    #[arg(long, value_parser = STRATEGIES)]
+    strategy: Option<String>,
     /// Which events: names (product:updated), prefixes (order:*) or *
     #[arg(long, value_name = "A,B", value_delimiter = ',', required = true)]
     events: Vec<String>,
@@ -40,9 +47,12 @@ pub(in crate::cli) struct Create {
 pub(in crate::cli) struct Update {
     #[command(flatten)]
     one: One,
-    /// Where to post
+    /// Where to send
     #[arg(long)]
     url: Option<String>,
+    /// How to send
+    #[arg(long, value_parser = STRATEGIES)]
+    strategy: Option<String>,
     /// Which events
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     events: Option<Vec<String>>,
@@ -122,6 +132,7 @@ fn body(said: impl IntoIterator<Item = (&'static str, Option<Value>)>, settings:
 pub(super) async fn create(desk: &Desk<'_>, args: Create) -> Result<Output> {
     let said = [
         ("url", Some(args.url.into())),
+        ("strategy", args.strategy.map(Value::from)),
         ("events", Some(args.events.into())),
         ("name", args.name.map(Value::from)),
         ("signature", args.v1a.then(|| "v1a".into())),
@@ -179,6 +190,7 @@ pub(super) async fn show(desk: &Desk<'_>, one: One) -> Result<Output> {
 pub(super) async fn update(desk: &Desk<'_>, args: Update) -> Result<Output> {
     let said = [
         ("url", args.url.map(Value::from)),
+        ("strategy", args.strategy.map(Value::from)),
         ("events", args.events.map(Value::from)),
         ("name", args.name.map(Value::from)),
     ];

@@ -78,7 +78,7 @@ mod tests {
         let data = r#"{"id":"7","user_info":{"name":"Ana"},"watchlist":["9","8","9"]}"#;
         let user = User::parse(data).unwrap();
         assert_eq!((&*user.id, user.info.get(), user.cut), ("7", r#"{"name":"Ana"}"#, false));
-        assert_eq!(user.watchlist, ["8".into(), "9".into()]);
+        assert_eq!(user.watchlist, ["8", "9"].map(std::sync::Arc::from));
         let bare = User::parse(r#"{"id":"7"}"#).unwrap();
         assert_eq!((bare.info.get(), bare.watchlist.len()), ("null", 0));
         assert_eq!(&*bare.member().user_id, "7");

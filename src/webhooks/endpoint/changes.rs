@@ -4,6 +4,7 @@ use super::input::{self, Settings};
 use crate::config;
 use crate::domain::{Error, Fields, Result};
 use crate::storage::schema::webhooks;
+use crate::webhooks::Strategy;
 use crate::webhooks::secret_changes::SecretChanges;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub struct EndpointChanges {
     pub(super) target: Target,
     pub(super) settings: Settings,
     pub(super) reason: Reason,
+    /// How to send from now on, if that changes.
+    pub(super) strategy: Option<Strategy>,
     /// What is to be sealed is changed by [`crate::webhooks::rotation::change`].
     pub secrets: SecretChanges,
 }
@@ -23,6 +26,7 @@ pub(super) struct Target {
     name: Option<String>,
     url: Option<String>,
     events: Option<Value>,
+    strategy: Option<&'static str>,
 }
 
 /// Why it was not active is of no interest once its owner makes it active again.
@@ -38,7 +42,8 @@ impl EndpointChanges {
     pub fn parse(mut fields: Fields) -> Result<Self> {
         let name = input::name(&mut fields);
         let name = fields.present("name", name);
-        let url = input::url(&mut fields);
+        let strategy = input::strategy(&mut fields);
+        let url = input::url(&mut fields, strategy);
         let url = fields.present("url", url).map(String::from);
         let events = input::events(&mut fields);
         let events = fields.present("events", events).map(|events| input::column(&events));
@@ -46,7 +51,8 @@ impl EndpointChanges {
         let secrets = SecretChanges::read(&mut fields);
         fields.finish()?;
         let reason = Reason { disabled_reason: (settings.is_active == Some(true)).then_some(None) };
-        Ok(Self { target: Target { name, url, events }, settings, reason, secrets })
+        let target = Target { name, url, events, strategy: strategy.map(Strategy::as_str) };
+        Ok(Self { target, settings, reason, strategy, secrets })
     }
 
     /// Whether the settings allow where it will be posted to, and where a token is got for that.
@@ -116,7 +122,7 @@ mod tests {
         assert_eq!((changes.concurrency, changes.rate_per_minute), (Some(None), Some(Some(60))));
         assert_eq!(changes.breaker_threshold, None);
         assert!(parse(json!({})).unwrap().is_empty());
-        assert!(parse(json!({"strategy": "http_post"})).unwrap().is_empty());
+        assert!(!parse(json!({"strategy": "http_post"})).unwrap().is_empty());
     }
 
     #[test]

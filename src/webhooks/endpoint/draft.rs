@@ -1,9 +1,11 @@
 //! `NewEndpoint`: an endpoint about to be made, from a request's body or the command line's flags.
 
+use super::destination::refusal;
 use super::input::{self, Settings};
 use crate::config;
 use crate::domain::fields::Given;
 use crate::domain::{Error, EventFilter, Fields, Result, Secret, TenantId};
+use crate::webhooks::Strategy;
 use crate::webhooks::backoff::{Backoff, MAX_RETRIES};
 use crate::webhooks::secret_changes::SecretChanges;
 use crate::webhooks::secrets::{Secrets, SigningSecrets};
@@ -37,6 +39,8 @@ pub struct NewEndpoint {
     /// What signs its deliveries, and what else of it is secret.
     pub secrets: Secrets,
     pub(super) events: Vec<EventFilter>,
+    /// How it is sent to; a POST each unless said.
+    pub strategy: Strategy,
     /// Whether it gets events from the beginning; it does unless changed.
     pub is_active: bool,
     /// When failed deliveries are tried again; the full schedule unless changed.
@@ -56,8 +60,10 @@ pub struct NewEndpoint {
 }
 
 impl NewEndpoint {
-    /// Whether the settings allow where it will be posted to, and where a token is got for that.
+    /// Whether the settings allow where it will be sent to, and where a token is got for that, and the strategy what
+    /// it is to be sent with.
     pub fn permit(&self, config: &config::Webhooks) -> Result<()> {
+        self.strategy.suits(Some(&self.secrets.headers), self.secrets.auth.as_ref())?;
         config.permit_url(&self.url).map_err(|message| Error::field("url", message))?;
         self.secrets.auth.iter().try_for_each(|auth| auth.permit(config))
     }
@@ -78,8 +84,13 @@ impl NewEndpoint {
     pub fn read(tenant_id: TenantId, mut fields: Fields) -> Result<Self> {
         let name = input::name(&mut fields);
         let name = fields.present("name", name);
-        let url = input::url(&mut fields);
+        let said = input::strategy(&mut fields);
+        let url = input::url(&mut fields, said);
         let url = fields.required("url", url);
+        let strategy = said.unwrap_or_default();
+        if url.as_ref().is_some_and(|url| !strategy.takes(url.as_str())) {
+            fields.wrong("url", refusal(strategy));
+        }
         let events = input::events(&mut fields);
         let events = fields.required("events", events);
         let settings = Settings::read(&mut fields);
@@ -91,7 +102,8 @@ impl NewEndpoint {
         };
         // A host may be longer than a name.
         let name = name.unwrap_or_else(|| url.host_str().unwrap_or_default().chars().take(255).collect());
-        Ok(Self::with(&settings, tenant_id, (name, url.into(), secrets, events)))
+        let new = Self::with(&settings, tenant_id, (name, url.into(), secrets, events));
+        Ok(Self { strategy, ..new })
     }
 
     fn with(
@@ -107,6 +119,7 @@ impl NewEndpoint {
             url,
             secrets,
             events,
+            strategy: Strategy::default(),
             is_active: settings.is_active.unwrap_or(true),
             backoff: Backoff {
                 max_retries: number(settings.max_retries).unwrap_or(MAX_RETRIES),
@@ -171,6 +184,28 @@ mod tests {
         assert_eq!(fields, ["events.1", "name", "secret", "url"]);
         let error = NewEndpoint::parse(EndpointDraft { events: Vec::new(), ..draft("http://a.example") });
         assert!(error.unwrap_err().fields().contains_key("events"));
+    }
+
+    #[test]
+    fn a_url_and_a_strategy_belong_together() {
+        let read = |body| NewEndpoint::read(TenantId(1), Fields::of(body).unwrap());
+        let wrong = |url: &str, strategy: Option<&str>| {
+            let mut body = json!({"url": url, "events": ["*"]});
+            if let Some(strategy) = strategy {
+                body["strategy"] = strategy.into();
+            }
+            read(body).err().map(|error| error.fields().keys().cloned().collect::<Vec<_>>())
+        };
+        let (http, redis) = ("https://a.example/", "redis://a.example?stream=s");
+        assert_eq!(wrong(http, None), None);
+        assert_eq!(wrong(http, Some("pusher_batch")), None);
+        assert_eq!(wrong(redis, Some("redis_stream")), None);
+        for (url, strategy) in [(redis, None), (redis, Some("http_post")), (http, Some("redis_stream"))] {
+            assert_eq!(wrong(url, strategy).unwrap(), ["url"], "{url} {strategy:?}");
+        }
+        assert_eq!(wrong(redis, Some("smoke")).unwrap(), ["strategy", "url"]);
+        let new = read(json!({"url": redis, "events": ["*"], "strategy": "redis_stream"})).unwrap();
+        assert_eq!((new.name.as_str(), new.strategy), ("a.example", Strategy::RedisStream));
     }
 
     #[test]

@@ -1,24 +1,27 @@
 //! What a request may say about an endpoint, read field by field: the words that making and changing one share.
 
 use crate::domain::fields::Given;
-use crate::domain::{EventFilter, Fields, Result, parse_hook_url};
+use crate::domain::{EventFilter, Fields, Result};
 use crate::storage::schema::webhooks;
+use crate::webhooks::Strategy;
 use crate::webhooks::backoff::MAX_RETRIES;
 use serde_json::{Value, json};
 use url::Url;
 
 const MAX_FILTERS: usize = 100;
 
-/// The one way of sending that there is so far.
-pub(super) const HTTP_POST: &str = "http_post";
-
 pub(super) fn name(fields: &mut Fields) -> Given<String> {
     fields.string("name", 1, 255)
 }
 
-pub(super) fn url(fields: &mut Fields) -> Given<Url> {
+/// The URL, read by the rules of the strategy that was said, or of the one that its scheme belongs to.
+pub(super) fn url(fields: &mut Fields, strategy: Option<Strategy>) -> Given<Url> {
+    let parse = |text: &str| match strategy {
+        Some(strategy) => strategy.parse_url(text),
+        None => Strategy::parse_any_url(text),
+    };
     match fields.string("url", 1, 2_048) {
-        Given::Value(text) => match parse_hook_url(&text) {
+        Given::Value(text) => match parse(&text) {
             Ok(url) => Given::Value(url),
             Err(message) => {
                 fields.wrong("url", message);
@@ -76,7 +79,6 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn read(fields: &mut Fields) -> Self {
-        strategy(fields);
         Self {
             is_active: boolean(fields, "is_active"),
             max_retries: number(fields, "max_retries", 0, MAX_RETRIES.into()),
@@ -91,11 +93,16 @@ impl Settings {
     }
 }
 
-fn strategy(fields: &mut Fields) {
+/// How to send, if it is said.
+pub(super) fn strategy(fields: &mut Fields) -> Option<Strategy> {
     let given = fields.string("strategy", 0, 20);
-    if fields.present("strategy", given).is_some_and(|text| text != HTTP_POST) {
-        fields.wrong("strategy", format!("The strategy field must be {HTTP_POST}."));
+    let name = fields.present("strategy", given)?;
+    let strategy = Strategy::parse(&name);
+    if strategy.is_none() {
+        let names = Strategy::ALL.map(Strategy::as_str).join(", ");
+        fields.wrong("strategy", format!("The strategy field must be one of {names}."));
     }
+    strategy
 }
 
 fn boolean(fields: &mut Fields, name: &'static str) -> Option<bool> {

@@ -4,6 +4,7 @@
 //! may be millions, go at the next pruning.
 
 mod changes;
+mod destination;
 mod draft;
 mod input;
 mod list;
@@ -19,6 +20,7 @@ pub use resource::{BreakerView, EndpointResource, breaker, reset_breaker, show, 
 use super::backoff::Backoff;
 use super::judgement::DisabledReason;
 use super::secrets::{Sealed, Secrets, Shown};
+use super::strategy::Strategy;
 use super::vault::{Unopened, Vault};
 use crate::domain::{Code, EndpointId, Error, EventFilter, Result, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
@@ -37,8 +39,10 @@ pub struct Endpoint {
     pub tenant_id: TenantId,
     /// What its owner calls it.
     pub name: String,
-    /// Where its deliveries are posted.
+    /// Where its deliveries go.
     pub url: String,
+    /// How they are sent.
+    pub strategy: Strategy,
     /// What it keeps secret, as it stands in the row.
     pub sealed: Sealed,
     /// Which events it gets.
@@ -89,6 +93,7 @@ pub async fn create(
         webhooks::tenant_id.eq(new.tenant_id),
         webhooks::name.eq(&new.name),
         webhooks::url.eq(&new.url),
+        webhooks::strategy.eq(new.strategy.as_str()),
         new.secrets.seal(vault, new.tenant_id)?,
         webhooks::events.eq(input::column(&new.events)),
         webhooks::is_active.eq(new.is_active),
@@ -191,36 +196,16 @@ pub async fn update(
     changes: &EndpointChanges,
     now: Timestamp,
 ) -> Result<Endpoint> {
+    destination::check(conn, (tenant, id), changes).await?;
     if changes.is_empty() {
         return find(conn, tenant, id).await;
     }
-    insist_on_host(conn, (tenant, id), changes).await?;
     let row = of(tenant).filter(webhooks::id.eq(id));
-    let EndpointChanges { target, settings, reason, secrets: _ } = changes;
+    let EndpointChanges { target, settings, reason, strategy: _, secrets: _ } = changes;
     let set = (target, settings, reason, webhooks::updated_at.eq(now.whole_seconds()));
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
-}
-
-/// Whoever may change an endpoint may not read its credentials, and so not have them sent to a host of their own.
-async fn insist_on_host(
-    conn: &mut Conn,
-    (tenant, id): (TenantId, EndpointId),
-    changes: &EndpointChanges,
-) -> Result<()> {
-    let Some(url) = changes.url() else { return Ok(()) };
-    let present = find(conn, tenant, id).await?;
-    let origin = |url: &str| url::Url::parse(url).map(|url| url.origin());
-    let is_elsewhere = origin(url) != origin(&present.url);
-    let (has, says) = (&present.sealed, &changes.secrets);
-    let keeps = (has.headers.is_some() && !says.says_headers()) || (has.auth.is_some() && !says.says_auth());
-    if is_elsewhere && keeps {
-        let message =
-            "The headers and auth of this webhook would go to another host: say them again, or null.";
-        return Err(Error::field("url", message));
-    }
-    Ok(())
 }
 
 /// Holds the endpoint's deliveries back, or lets them go. It still gets delivery rows, which wait.

@@ -1,9 +1,10 @@
 //! `EndpointResource`: an endpoint as its owner sees it, with the state of its breaker and without its secret.
 
-use super::{Endpoint, input};
+use super::Endpoint;
 use crate::domain::{EndpointId, EventFilter, Result, TenantId, Timestamp};
 use crate::storage::schema::webhook_breakers;
 use crate::storage::{Conn, on_conn};
+use crate::webhooks::strategy::{Strategy, pusher_batch};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -45,7 +46,9 @@ pub struct EndpointResource {
     /// How long its breaker stays open; null = the configuration's.
     pub breaker_open_seconds: Option<u64>,
     /// How it is sent to.
-    pub strategy: &'static str,
+    pub strategy: Strategy,
+    /// Of an endpoint that is sent Pusher's webhooks: what their `X-Pusher-Key` says.
+    pub pusher_key: Option<String>,
     /// What its breaker does.
     pub breaker: BreakerView,
     /// When it was last called, give or take a second.
@@ -96,7 +99,8 @@ impl EndpointResource {
             is_ordered: endpoint.is_ordered,
             breaker_threshold: endpoint.breaker_threshold,
             breaker_open_seconds: endpoint.breaker_open.map(|open| open.as_secs()),
-            strategy: input::HTTP_POST,
+            strategy: endpoint.strategy,
+            pusher_key: (endpoint.strategy == Strategy::PusherBatch).then(|| pusher_batch::key(endpoint.id)),
             breaker,
             last_triggered_at: endpoint.last_triggered_at,
             created_at: endpoint.created_at,

@@ -3,6 +3,7 @@
 use super::Endpoint;
 use crate::domain::{Code, EndpointId, Error, Result, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
+use crate::webhooks::Strategy;
 use crate::webhooks::backoff::Backoff;
 use crate::webhooks::secrets::Sealed;
 use diesel::prelude::*;
@@ -32,6 +33,7 @@ pub(super) struct EndpointRow {
     is_ordered: bool,
     breaker_threshold: Option<i32>,
     breaker_open_seconds: Option<i32>,
+    strategy: String,
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -42,11 +44,15 @@ impl TryFrom<EndpointRow> for Endpoint {
         let events = serde_json::from_value(row.events).map_err(|e| {
             Error::new(Code::Internal, format!("Webhook {id} has event filters that are none.")).because(e)
         })?;
+        let strategy = Strategy::parse(&row.strategy).ok_or_else(|| {
+            Error::new(Code::Internal, format!("Webhook {id} has a strategy that is none: {}.", row.strategy))
+        })?;
         Ok(Self {
             id,
             tenant_id: row.tenant_id,
             name: row.name,
             url: row.url,
+            strategy,
             sealed: row.sealed,
             events,
             is_active: row.is_active,

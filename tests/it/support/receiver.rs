@@ -1,11 +1,14 @@
 //! `Receiver`: a webhook receiver on loopback that answers as it is told, well or badly. It speaks HTTP/1.1 by
 //! hand, so that it can break every rule of it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -101,6 +104,19 @@ impl Certificate {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         Self { der: made.cert.der().clone(), key }
+    }
+
+    /// Writes certificate and key into a folder, for servers that read files.
+    pub(crate) fn write(&self, folder: &Path) -> [PathBuf; 2] {
+        let parts = [
+            ("certificate.pem", "CERTIFICATE", self.der.as_ref()),
+            ("key.pem", "PRIVATE KEY", self.key.secret_der()),
+        ];
+        parts.map(|(file, what, der)| {
+            let (path, text) = (folder.join(file), STANDARD.encode(der));
+            std::fs::write(&path, format!("-----BEGIN {what}-----\n{text}\n-----END {what}-----\n")).unwrap();
+            path
+        })
     }
 
     /// A store that trusts this certificate alone.

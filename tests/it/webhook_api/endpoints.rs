@@ -38,6 +38,7 @@ async fn an_endpoint_is_made_shown_changed_and_deleted(db: TestDb) {
         "events": ["order:*"], "is_active": true, "is_paused": false, "disabled_reason": null,
         "max_retries": 5, "retry_delay": 100, "timeout_ms": 5000, "concurrency": null, "rate_per_minute": null,
         "is_ordered": false, "breaker_threshold": null, "breaker_open_seconds": null, "strategy": "http_post",
+        "pusher_key": null,
         "breaker": {"state": "closed", "failures": 0, "until": null, "deferred_until": null},
         "public_key": null, "headers": [], "auth": null, "is_encrypted": false, "last_triggered_at": null,
         "created_at": "2026-03-01T08:00:00.000000Z", "updated_at": "2026-03-01T08:00:00.000000Z",
@@ -306,7 +307,7 @@ async fn every_wrong_field_is_named() {
     assert_eq!(wrong.refusal(), (422, vec!["colour", "events", "secret", "url"]));
     let wrong = rest.post(WEBHOOKS, json!({"url": "https://u:p@a.example/", "events": ["a b", 7]})).await;
     assert_eq!(wrong.refusal(), (422, vec!["events.0", "events.1", "url"]));
-    let wrong = rest.post(WEBHOOKS, json!({"url": 7, "events": "*", "strategy": "redis_stream"})).await;
+    let wrong = rest.post(WEBHOOKS, json!({"url": 7, "events": "*", "strategy": "carrier_pigeon"})).await;
     assert_eq!(wrong.refusal(), (422, vec!["events", "strategy", "url"]));
     assert_eq!(rest.ask("DELETE", WEBHOOKS).send().await.status, 405);
     assert_eq!(rest.get(&format!("{WEBHOOKS}/seven")).await.status, 404);

@@ -5,6 +5,7 @@ mod deliveries;
 mod endpoints;
 mod recovery;
 mod stats;
+mod strategies;
 mod walls;
 
 use crate::support::TestDb;

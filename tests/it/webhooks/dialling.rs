@@ -24,10 +24,10 @@ on_both_databases!(
 );
 
 /// A name server that gives one answer after another, and the last one for ever.
-struct Fickle(Mutex<VecDeque<Vec<IpAddr>>>);
+pub(super) struct Fickle(Mutex<VecDeque<Vec<IpAddr>>>);
 
 impl Fickle {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
+    pub(super) fn new(answers: &[&[&str]]) -> Arc<Self> {
         let parse = |answer: &&[&str]| answer.iter().map(|ip| ip.parse().unwrap()).collect();
         Arc::new(Self(Mutex::new(answers.iter().map(parse).collect())))
     }

@@ -44,12 +44,16 @@ async fn set_paused(world: &World, id: EndpointId, paused: bool) {
     .await;
 }
 
-async fn breaker(world: &World, endpoint: &Endpoint) -> Breaker {
+pub(super) async fn breaker(world: &World, endpoint: &Endpoint) -> Breaker {
     breakers::find(&mut world.db.read().await.unwrap(), endpoint.id).await.unwrap()
 }
 
 /// The breaker once it is as it has to be.
-async fn breaker_when(world: &World, endpoint: &Endpoint, good: impl Fn(&Breaker) -> bool) -> Breaker {
+pub(super) async fn breaker_when(
+    world: &World,
+    endpoint: &Endpoint,
+    good: impl Fn(&Breaker) -> bool,
+) -> Breaker {
     let seen = async {
         loop {
             let breaker = breaker(world, endpoint).await;

@@ -4,7 +4,7 @@ use crate::support::TestDb;
 use actix::prelude::*;
 use bellwire::config;
 use bellwire::domain::{
-    ChannelName, Clock, EndpointId, EventName, Secret, TenantId, Timestamp, Wake, WakeEndpoints,
+    ChannelName, Clock, EndpointId, EventName, Fields, Secret, TenantId, Timestamp, Wake, WakeEndpoints,
 };
 use bellwire::storage::outbox::{self, NewEvent};
 use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs, webhooks};
@@ -16,6 +16,7 @@ use bellwire::webhooks::secrets::Sealed;
 use bellwire::webhooks::{Endpoints, SweepActor, Vault};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -173,6 +174,16 @@ impl World {
     pub(super) async fn endpoint_with(&self, url: &str, change: impl Fn(&mut NewEndpoint)) -> Endpoint {
         let mut new = self.draft(url);
         change(&mut new);
+        self.make(new).await
+    }
+
+    /// The endpoint that a request with this body makes; where it does not say so, for every event, and with a second
+    /// to answer.
+    pub(super) async fn endpoint_as(&self, said: Value) -> Endpoint {
+        let mut body = json!({"events": ["*"], "secret": SECRET, "timeout_ms": 1_000});
+        body.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let new = NewEndpoint::read(self.tenant, Fields::of(body).unwrap()).unwrap();
+        new.permit(&self.config).unwrap();
         self.make(new).await
     }
 
