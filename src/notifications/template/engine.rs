@@ -16,8 +16,9 @@ pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 /// What a rendered subject or title may be long: what the column holds. The rest is cut.
 pub const MAX_LINE_CHARS: usize = 255;
 
-/// Steps for one part: some thousands of lines of a list.
-const FUEL: u64 = 100_000;
+/// Steps for one part: a list of a thousand items. A step can turn a long text over, so that many of them are
+/// seconds.
+const FUEL: u64 = 20_000;
 
 /// Nothing nests so deep that somebody can read it.
 const MAX_NESTING: usize = 32;

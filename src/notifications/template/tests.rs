@@ -185,6 +185,17 @@ fn what_looks_like_a_tag_in_a_text_is_none() {
 }
 
 #[test]
+fn a_list_of_a_thousand_items_is_not_too_long() {
+    let items: Vec<Value> =
+        (0..1_000).map(|n| json!({"title": format!("Order {n}"), "body": "3 items"})).collect();
+    let body =
+        "{% for item in items %}{{ item.title }}{% if item.body %}: {{ item.body }}{% endif %}\n{% endfor %}";
+    let source = TemplateSource { body_text: body.to_owned(), ..source("t") };
+    let rendered = Template::compile(&source).unwrap().render(&vars(json!({"items": items}))).unwrap();
+    assert_eq!(rendered.body_text.lines().count(), 1_000);
+}
+
+#[test]
 fn a_template_that_never_ends_or_grows_without_end_is_stopped() {
     let many: Vec<u32> = (0..1_000).collect();
     let three = "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}";
