@@ -17,12 +17,13 @@ function report(line, isGood) {
   console.log(`${isGood ? 'ok  ' : 'FAIL'} ${line}`);
 }
 
-/** Deliveries that wait are sent as fast as they go: from the first that comes to the last. */
-async function throughput(database, endpoints, deliveries) {
+/** Deliveries that wait are sent as fast as they go, to endpoints of which `dead` hang: from the first that comes to the last. */
+async function throughput(database, endpoints, dead, waiting) {
   const shop = await Shop.open(database);
   try {
-    for (let n = 0; n < endpoints; n += 1) shop.endpoint(`/good/${n}`);
-    shop.seed(deliveries / endpoints);
+    for (let n = 0; n < endpoints; n += 1) shop.endpoint(n < dead ? `/hang/${n}` : `/good/${n}`);
+    shop.seed(waiting / endpoints);
+    const deliveries = (waiting / endpoints) * (endpoints - dead);
     await shop.serve();
     const times = [];
     while (times.length < deliveries) {
@@ -33,7 +34,7 @@ async function throughput(database, endpoints, deliveries) {
     while ((await shop.attempts('ok')) < deliveries) await sleep(50);
     const bad = times.length - deliveries;
     report(
-      `${database}, ${endpoints} endpoint${endpoints > 1 ? 's' : ''}: ${deliveries} deliveries, ${rate.toFixed(0)} a second, ` +
+      `${database}, ${endpoints} endpoint${endpoints > 1 ? 's' : ''}, ${dead} dead: ${deliveries} deliveries, ${rate.toFixed(0)} a second, ` +
         `${bad} twice, ${shop.rss().toFixed(0)} MB`,
       rate >= 2_500 && bad === 0,
     );
@@ -64,21 +65,20 @@ async function measure(shop, product, rate, seconds) {
 const newProduct = async (shop) =>
   (await shop.rest('POST', '/products', { name: 'Tea', sku: 'TEA', price: 100, stock: 1 })).data.id;
 
-/** A hundred updates a second to one endpoint, with dead ones (nobody answers) beside it. */
-async function latency(database, dead) {
+/** Updates at `rate` a second to endpoints of which `dead` hang. */
+async function latency(database, endpoints, dead, rate) {
   const shop = await Shop.open(database);
   try {
-    const endpoints = dead === 0 ? 1 : 10;
-    for (let n = 0; n < endpoints; n += 1) shop.endpoint(n === 0 ? '/good' : n <= (endpoints * dead) / 10 ? `/hang/${n}` : `/good/${n}`);
+    for (let n = 0; n < endpoints; n += 1) shop.endpoint(n < dead ? `/hang/${n}` : `/good/${n}`);
     await shop.serve();
     const product = await newProduct(shop);
-    await measure(shop, product, 100, 2);
-    const { count, p50, p99 } = await measure(shop, product, 100, 20);
-    const good = dead === 0 ? 1 : endpoints - (endpoints * dead) / 10;
+    await measure(shop, product, rate, 2);
+    const { count, p50, p99 } = await measure(shop, product, rate, 20);
+    const [good, expected] = [endpoints - dead, rate * 20 * (endpoints - dead)];
     report(
-      `${database}, 100 a second to ${good} good and ${endpoints - good} dead: request to receiver p50 ${p50.toFixed(2)} ms, ` +
-        `p99 ${p99.toFixed(2)} ms, ${2_000 * good - count} missing`,
-      count === 2_000 * good && (dead > 0 || (p50 <= 3 && p99 <= 9)),
+      `${database}, ${rate} a second to ${good} good and ${dead} dead: request to receiver p50 ${p50.toFixed(2)} ms, ` +
+        `p99 ${p99.toFixed(2)} ms, ${expected - count} missing`,
+      count === expected && (dead > 0 || (p50 <= 3 && p99 <= 9)),
     );
   } finally {
     await shop.close();
@@ -117,8 +117,8 @@ async function badNeighbours(database) {
 const wanted = process.argv.slice(2);
 const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
 for (const database of (process.env.DATABASES ?? 'sqlite,postgres').split(',')) {
-  if (isWanted('throughput')) for (const endpoints of [1, 100]) await throughput(database, endpoints, 30_000);
-  if (isWanted('latency')) for (const dead of [0, 1]) await latency(database, dead);
+  if (isWanted('throughput')) for (const [endpoints, dead] of [[1, 0], [100, 0], [100, 1], [100, 10]]) await throughput(database, endpoints, dead, 30_000);
+  if (isWanted('latency')) for (const [endpoints, dead, rate] of [[1, 0, 100], [100, 1, 10], [10, 1, 100]]) await latency(database, endpoints, dead, rate);
   if (isWanted('bad-neighbours')) await badNeighbours(database);
 }
 process.exitCode = missed ? 1 : 0;

@@ -25,6 +25,8 @@ pub struct Webhooks {
     pub allowed_ports: Vec<PortRange>,
     /// Whether what is not encrypted is refused: `http://` and `redis://`.
     pub https_only: bool,
+    /// Whether endpoints may be Redis streams. Where a Redis asks for no password, whoever may name it writes into it.
+    pub redis_streams: bool,
     /// Seal what endpoints keep secret; the first seals, all open. None: on SQLite a key is made in a file beside the
     /// database, on PostgreSQL no endpoint can be made.
     #[serde(skip_serializing)]
@@ -59,6 +61,7 @@ impl Default for Webhooks {
                 PortRange::new(1_024, 65_535),
             ],
             https_only: false,
+            redis_streams: false,
             secret_keys: SecretKeys::default(),
             secret_overlap_seconds: 86_400,
             endpoints_per_tenant: 1_000,
@@ -79,11 +82,23 @@ impl Webhooks {
     pub fn permit_url(&self, url: &str) -> Result<(), String> {
         match Url::parse(url) {
             Ok(url) => {
+                if url.scheme().starts_with("redis") {
+                    self.permit_redis()?;
+                }
                 let is_encrypted = matches!(url.scheme(), "https" | "rediss");
                 self.permit(is_encrypted, url.port_or_known_default().unwrap_or(0))
             }
             Err(e) => Err(format!("The url is not a URL: {e}.")),
         }
+    }
+
+    /// Whether Redis may be spoken to.
+    pub fn permit_redis(&self) -> Result<(), String> {
+        if self.redis_streams {
+            return Ok(());
+        }
+        Err("Redis streams are not allowed here; the operator can allow them (webhooks.redis_streams)."
+            .to_owned())
     }
 
     /// Whether such a port may be dialled, with encryption or without.

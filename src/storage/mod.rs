@@ -25,9 +25,7 @@ mod types;
 use crate::domain::{Code, Error, Result};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
-use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-};
+use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, TransactionManager};
 use sqlite::Durability;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,8 +252,14 @@ impl Db {
     /// for want of the write lock.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         let conn = match &self.pools {
-            Pools::Postgres(pool) => begin_postgres(pool).await?,
-            Pools::Sqlite { writer, .. } => begin_sqlite(writer).await?,
+            Pools::Postgres(pool) => begin_postgres(pool, "BEGIN").await?,
+            Pools::Sqlite { writer, relaxed, .. } => {
+                let turn = writer.get().await?;
+                // A relaxed transaction that was dropped half way holds the file's lock until its connection is looked
+                // at: taking it out of its pool closes it.
+                drop(relaxed.get().await?);
+                begin_immediate(turn).await?
+            }
         };
         finish(conn, work).await
     }
@@ -265,14 +269,12 @@ impl Db {
     pub async fn transaction_relaxed<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match &self.pools {
             Pools::Postgres(pool) => {
-                let mut conn = begin_postgres(pool).await?;
-                let relax = "SET LOCAL synchronous_commit TO OFF";
-                on_conn!(&mut conn, c => c.batch_execute(relax).await)?;
-                finish(conn, work).await
+                let begin = "BEGIN; SET LOCAL synchronous_commit TO OFF";
+                finish(begin_postgres(pool, begin).await?, work).await
             }
             Pools::Sqlite { writer, relaxed, .. } => {
                 let _turn = writer.get().await?;
-                finish(begin_sqlite(relaxed).await?, work).await
+                finish(begin_immediate(relaxed.get().await?).await?, work).await
             }
         }
     }
@@ -291,15 +293,14 @@ impl Db {
     }
 }
 
-async fn begin_postgres(pool: &Pool<AsyncPgConnection>) -> Result<Conn> {
+async fn begin_postgres(pool: &Pool<AsyncPgConnection>, sql: &str) -> Result<Conn> {
     let mut object = pool.get().await?;
-    AnsiTransactionManager::begin_transaction(&mut *object).await?;
+    AnsiTransactionManager::begin_transaction_sql(&mut *object, sql).await?;
     Ok(Conn::Postgres(object))
 }
 
-async fn begin_sqlite(pool: &Pool<SqliteConn>) -> Result<Conn> {
+async fn begin_immediate(mut object: Object<SqliteConn>) -> Result<Conn> {
     use diesel::connection::AnsiTransactionManager;
-    let mut object = pool.get().await?;
     object.spawn_blocking(|c| AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")).await?;
     Ok(Conn::Sqlite(object))
 }

@@ -46,10 +46,18 @@ pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgC
 
 /// The URL, with what it does not say of [`LIVENESS`].
 fn watched(url: &str) -> String {
-    let mut watched = url.to_owned();
-    for (key, seconds) in LIVENESS.iter().filter(|(key, _)| !url.contains(&format!("{key}="))) {
-        let mark = if watched.contains('?') { '&' } else { '?' };
-        watched = format!("{watched}{mark}{key}={seconds}");
+    // A password may have a question mark in it.
+    let place = url.rsplit('@').next().unwrap_or(url);
+    let said = place.split_once('?').map(|(_, said)| said);
+    let mut watched = url.trim_end_matches(['?', '&']).to_owned();
+    let mut has_any = said.is_some_and(|said| !said.is_empty());
+    let is_said =
+        |key: &str| said.is_some_and(|said| said.split('&').any(|one| one.split('=').next() == Some(key)));
+    for (key, seconds) in LIVENESS.iter().filter(|(key, _)| !is_said(key)) {
+        watched += if std::mem::replace(&mut has_any, true) { "&" } else { "?" };
+        watched += key;
+        watched += "=";
+        watched += seconds;
     }
     watched
 }
@@ -80,5 +88,9 @@ mod tests {
         let own = watched("postgres://db/shop?sslmode=disable&tcp_user_timeout=3");
         assert!(own.contains("tcp_user_timeout=3&keepalives_idle=10"), "{own}");
         assert_eq!(own.matches("tcp_user_timeout").count(), 1);
+        assert!(
+            watched("postgres://u:pa?ss@db/shop").starts_with("postgres://u:pa?ss@db/shop?tcp_user_timeout=")
+        );
+        assert!(watched("postgres://db/shop?").starts_with("postgres://db/shop?tcp_user_timeout="));
     }
 }

@@ -7,7 +7,7 @@ use super::delivery_log::Attempt;
 use super::endpoint::Endpoint;
 use super::endpoints::Works;
 use super::judgement::{Judgement, RetryRule, Verdict};
-use super::outcome::Report;
+use super::outcome::{Control, Report};
 use super::strategy::{DeliveryStrategy, Sender};
 use super::vault::Vault;
 use crate::domain::{TenantId, Timestamp};
@@ -19,6 +19,10 @@ use tokio::sync::oneshot;
 
 /// An attempt is begun only while its lease covers the endpoint's time and this much for the commit.
 const COMMIT_MARGIN: Duration = Duration::from_secs(3);
+
+/// A request of several deliveries holds another permit for so many: each is to be written down, and what waits for
+/// that must not hold up the claims of others.
+const PER_PERMIT: usize = 8;
 
 /// An endpoint, ready to be sent to.
 pub(super) struct Target {
@@ -80,13 +84,19 @@ pub(super) struct Job {
 /// Makes the request, unless a lease ran out while it waited; then the rows are claimed again by and by, and `tell`
 /// is dropped. What it tells is what all of it means for the endpoint.
 pub(super) async fn make(job: Job, tell: oneshot::Sender<Judgement>) {
-    let Some(_permit) = job.works.permits.acquire(job.target.endpoint.tenant_id).await else { return };
+    let weight = 1 + job.deliveries.len() / PER_PERMIT;
+    let tenant = job.target.endpoint.tenant_id;
+    let Some(_permit) = job.works.permits.acquire(tenant, weight).await else { return };
     let needed = job.target.lease_needed(job.works.clock.now());
     if job.works.is_draining() || job.deliveries.iter().any(|delivery| delivery.lease_until < needed) {
         job.works.ledger.hand_back(job.deliveries.iter().map(Delivery::lease).collect());
         return;
     }
-    let report = send(&job).await;
+    let mut report = send(&job).await;
+    if job.deliveries.len() > 1 && report.control == Some(Control::Abort) {
+        // Which of them it will never take it cannot say; in smaller and smaller requests it will come to that one.
+        report.control = None;
+    }
     let ended = job.works.clock.now();
     let judgements = judge(&job, &report, ended);
     let Some(together) = Judgement::of_request(&judgements) else { return };
@@ -128,6 +138,7 @@ fn write(
     let one = |(n, (delivery, judgement)): (usize, (&Delivery, &Judgement))| {
         let mut attempt = Attempt::of(delivery, whose, report.clone(), *judgement, ended);
         attempt.is_first = n == 0;
+        attempt.is_ordered = job.target.endpoint.is_ordered;
         job.works.ledger.write(attempt)
     };
     let written: Vec<_> = job.deliveries.iter().zip(judgements).enumerate().map(one).collect();

@@ -67,11 +67,14 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     /// Whether no harm is done when the machine (not the process) dies and forgets it: a lease is taken again, and
     /// what was delivered is sent again, which its receiver has to be ready for anyway. Waiting for the disk here
-    /// would hold up the changes that the next deliveries come from. A failure counts for the schedule and the
+    /// would hold up the changes that the next deliveries come from. Not so where order
+    /// was asked for: older ones would come behind newer ones. A failure counts for the schedule and the
     /// breaker, and may be told of in an event: it is on the disk before anybody hears of it.
     fn may_be_forgotten(&self) -> bool {
         self.attempts.iter().all(|attempt| {
-            attempt.judgement.verdict == Verdict::Delivered && attempt.judgement.disable.is_none()
+            let is_good =
+                attempt.judgement.verdict == Verdict::Delivered && attempt.judgement.disable.is_none();
+            is_good && !attempt.is_ordered
         })
     }
 }
@@ -226,7 +229,7 @@ fn wanted(claim: Claim, endpoint: &Endpoint, ward: &Ward, now: Timestamp) -> Opt
     }
     let limit = match ward.breaker(claim.endpoint).admits(now) {
         Admission::Free => claim.room,
-        Admission::Probe => 1,
+        Admission::Probe => claim.room.min(1),
         Admission::Wait(_) => return None,
     };
     let lease_until = now.plus(endpoint.timeout + LEASE_MARGIN);

@@ -90,6 +90,11 @@ impl Outbound {
         dial(&self.rules, host, port, is_encrypted).await
     }
 
+    /// Whether Redis may be spoken to; the setting may have changed since a URL was saved.
+    pub(super) fn permit_redis(&self) -> Result<(), Failure> {
+        self.rules.urls.permit_redis().map_err(|why| Failure::of_dial(&DialError::Forbidden(why)))
+    }
+
     /// For another protocol than HTTP.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.plain_tls)

@@ -36,6 +36,8 @@ pub struct Attempt {
     pub before_by_hand: u32,
     /// Whether it was the first of its request, or the only one: what a request says of its endpoint is counted once.
     pub is_first: bool,
+    /// Whether those behind it wait until it is sure not to come again.
+    pub is_ordered: bool,
     /// How it went.
     pub report: Report,
     /// What follows.
@@ -63,6 +65,7 @@ impl Attempt {
             before: delivery.attempts,
             before_by_hand: delivery.attempts_before,
             is_first: true,
+            is_ordered: false,
             report,
             judgement,
             at,

@@ -94,6 +94,11 @@ impl EndpointActor {
             return;
         };
         let brings_probe = !claimed.deliveries.is_empty();
+        if brings_probe && !claimed.breaker.is_closed() {
+            // Another process opened it: a probe goes alone, and what was claimed before waits.
+            let held = self.queue.clear();
+            self.hand_back(&held);
+        }
         // Of what was heard while the claim was made its row may not know yet; but a probe is a probe.
         if is_current || (brings_probe && !claimed.breaker.is_closed()) {
             self.breaker = claimed.breaker;
@@ -120,7 +125,11 @@ impl EndpointActor {
         let lanes = if self.is_ordered { 1 } else { endpoint.concurrency.unwrap_or(self.works.lanes) };
         match endpoint.rate_per_minute {
             Some(rate) if self.pace.is_some_and(|pace| pace.is_of(rate)) => {}
-            rate => self.pace = rate.map(Pace::per_minute),
+            None if self.pace.is_none() => {}
+            rate => {
+                self.pace = rate.map(Pace::per_minute);
+                self.queue.hold_off_no_longer();
+            }
         }
         let same = self.target.take().filter(|target| target.is_of(&endpoint, breaker));
         let target = same.unwrap_or_else(|| {
@@ -159,7 +168,8 @@ impl EndpointActor {
             let Some(first) = self.queue.take() else { return };
             let lease_until = first.lease_until;
             let mut deliveries = vec![first];
-            while let Some(next) = self.queue.take_along(|next| target.sender().fits(&deliveries, next)) {
+            let fits = |taken: &[Delivery], next: &Delivery| target.sender().fits(taken, next);
+            while let Some(next) = self.queue.take_along(deliveries.len(), |next| fits(&deliveries, next)) {
                 deliveries.push(next);
             }
             self.waiting_gauge().sub(count(deliveries.len()));
@@ -191,10 +201,11 @@ impl EndpointActor {
     /// not last.
     fn put_off(&mut self, at: Timestamp, now: Timestamp) {
         if at.since(now) > WORTH_HOLDING {
-            let unwanted = self.queue.clear();
+            let unwanted = self.queue.hold_off(at);
             self.hand_back(&unwanted);
+        } else {
+            self.queue.sleep_until(Some(at));
         }
-        self.queue.sleep_until(Some(at));
     }
 
     /// A request under a lease to `lease_until` is over, with what follows from it, or without that when it was not

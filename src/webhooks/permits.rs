@@ -31,11 +31,12 @@ impl Permits {
         Self { process, in_all, per_tenant, tenants: Mutex::default() }
     }
 
-    /// Waits for a permit; `None` when the process ends.
-    pub(super) async fn acquire(&self, tenant: TenantId) -> Option<Permit> {
+    /// Waits for a permit of this weight, or of as much as there is at all; `None` when the process ends.
+    pub(super) async fn acquire(&self, tenant: TenantId, weight: usize) -> Option<Permit> {
         let of_tenant = self.of(tenant);
-        let tenant = of_tenant.acquire_owned().await.ok()?;
-        let process = Arc::clone(&self.process).acquire_owned().await.ok()?;
+        let weight = u32::try_from(weight.min(self.per_tenant).min(self.in_all)).ok()?;
+        let tenant = of_tenant.acquire_many_owned(weight).await.ok()?;
+        let process = Arc::clone(&self.process).acquire_many_owned(weight).await.ok()?;
         Some(Permit { _tenant: tenant, _process: process })
     }
 
@@ -65,19 +66,29 @@ mod tests {
     #[actix_rt::test]
     async fn a_tenant_takes_its_share_and_no_more() {
         let permits = Permits::new(3, 2);
-        let one = [permits.acquire(TenantId(1)).await, permits.acquire(TenantId(1)).await];
-        assert!(permits.acquire(TenantId(1)).now_or_never().is_none(), "it has its two");
-        let other = permits.acquire(TenantId(2)).await;
+        let one = [permits.acquire(TenantId(1), 1).await, permits.acquire(TenantId(1), 1).await];
+        assert!(permits.acquire(TenantId(1), 1).now_or_never().is_none(), "it has its two");
+        let other = permits.acquire(TenantId(2), 1).await;
         assert_eq!(permits.in_use(), 3);
-        assert!(permits.acquire(TenantId(2)).now_or_never().is_none(), "the process has its three");
+        assert!(permits.acquire(TenantId(2), 1).now_or_never().is_none(), "the process has its three");
         drop((one, other));
-        assert!(permits.acquire(TenantId(1)).now_or_never().flatten().is_some());
+        assert!(permits.acquire(TenantId(1), 1).now_or_never().flatten().is_some());
+    }
+
+    #[actix_rt::test]
+    async fn what_weighs_more_than_there_is_takes_all_there_is() {
+        let permits = Permits::new(3, 2);
+        let heavy = permits.acquire(TenantId(1), 9).await;
+        assert_eq!(permits.in_use(), 2);
+        assert!(permits.acquire(TenantId(1), 1).now_or_never().is_none());
+        drop(heavy);
+        assert_eq!(permits.in_use(), 0);
     }
 
     #[actix_rt::test]
     async fn the_end_waits_for_what_is_under_way() {
         let permits = Permits::new(2, 2);
-        let held = permits.acquire(TenantId(1)).await;
+        let held = permits.acquire(TenantId(1), 1).await;
         assert!(!permits.wait_for_all(Duration::from_millis(1)).await);
         drop(held);
         assert!(permits.wait_for_all(Duration::from_secs(9)).await);

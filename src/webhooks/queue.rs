@@ -50,8 +50,13 @@ pub struct Queue<T> {
     worth: usize,
     /// One request takes so many at most.
     share: usize,
+    /// One request takes so many just now: what is too much for the endpoint is halved until it is not, or until one
+    /// delivery that it refuses fails alone.
+    batch: usize,
     hold: usize,
     gate: Gate,
+    /// Nothing is claimed before then: the endpoint's rate lets nothing more go.
+    held_off: Option<Timestamp>,
     /// When rows may be looked at although the gate is shut.
     look_at: Option<Timestamp>,
     claimed_at: Option<Timestamp>,
@@ -72,6 +77,8 @@ impl<T> Queue<T> {
             window: 1,
             worth: usize::MAX,
             share: 1,
+            batch: usize::MAX,
+            held_off: None,
             hold: lanes.min(MAX_HELD),
             gate: Gate::Open,
             look_at: None,
@@ -163,20 +170,22 @@ impl<T> Queue<T> {
     /// is over: with it comes what the endpoint's owner has changed.
     pub fn claim(&mut self, now: Timestamp) -> Option<Claim> {
         let is_early = self.claimed_at.is_some_and(|then| now < then.plus(LOOK));
-        if !self.more || self.claiming || (self.waiting.len() * 2 > self.hold && is_early) {
+        let is_held_off = self.held_off.is_some_and(|at| now < at);
+        if !self.more || self.claiming || ((self.waiting.len() * 2 > self.hold || is_held_off) && is_early) {
             return None;
         }
         self.claiming = true;
         self.more = false;
         self.claimed_at = Some(now);
-        let room = self.hold.saturating_sub(self.waiting.len());
+        // With no room it is a look at the endpoint's row.
+        let room = if is_held_off { 0 } else { self.hold.saturating_sub(self.waiting.len()) };
         Some(Claim { room, look_ahead: std::mem::take(&mut self.look_ahead) })
     }
 
     /// What a claim brought, and when the next delivery is due, if that was asked.
     pub fn claimed(&mut self, claim: Claim, rows: Vec<T>, next_due: Option<Timestamp>) {
         self.claiming = false;
-        self.more |= rows.len() >= claim.room;
+        self.more |= claim.room > 0 && rows.len() >= claim.room;
         if rows.len() >= claim.room.max(1) {
             self.hold = (self.hold * 2).min(MAX_HELD.max(self.lanes)).min(self.worth);
         }
@@ -205,9 +214,25 @@ impl<T> Queue<T> {
         Some(next)
     }
 
-    /// Another delivery for the request that was just [taken](Self::take), if the next one fits.
-    pub fn take_along(&mut self, fits: impl FnOnce(&T) -> bool) -> Option<T> {
+    /// Another delivery for the request that was just [taken](Self::take) and has so many, if the next one fits.
+    pub fn take_along(&mut self, taken: usize, fits: impl FnOnce(&T) -> bool) -> Option<T> {
+        if taken >= self.batch.min(self.share) {
+            return None;
+        }
         self.waiting.pop_front_if(|next| fits(next))
+    }
+
+    /// Hands back what is held, and claims nothing before `at`. Rows are looked at meanwhile, once a second at most.
+    pub fn hold_off(&mut self, at: Timestamp) -> Vec<T> {
+        self.held_off = Some(at);
+        self.more = false;
+        self.sleep_until(Some(at));
+        self.waiting.drain(..).collect()
+    }
+
+    /// The rate is another: what was held off for the old one may be claimed.
+    pub fn hold_off_no_longer(&mut self) {
+        self.more |= self.held_off.take().is_some();
     }
 
     /// A request is over; `retry_at` is when the first of its deliveries is due again.
@@ -215,7 +240,9 @@ impl<T> Queue<T> {
         self.in_flight = self.in_flight.saturating_sub(1);
         if ok {
             self.window = (self.window + 1).min(self.lanes);
+            self.batch = self.batch.saturating_mul(2);
         } else {
+            self.batch = (self.batch.min(self.share) / 2).max(1);
             self.window = (self.window / 2).max(1);
             self.hold = self.lanes.min(MAX_HELD).max(self.share).min(self.worth);
         }
@@ -273,6 +300,55 @@ mod tests {
         queue.claimed(claim, Vec::new(), Some(at(60)));
         assert_eq!((queue.claim(at(0)), queue.wakes_at()), (None, Some(at(60))));
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_the_rate_holds_off_is_not_claimed_again_and_again() {
+        let mut queue = filled(1, 1);
+        assert_eq!(queue.hold_off(at(60)), [0]);
+        assert_eq!(queue.claim(at(0)), None);
+        for second in 1..60 {
+            queue.wake(at(second));
+            let look = queue.claim(at(second)).unwrap();
+            assert_eq!(look.room, 0, "its owner may have changed the rate");
+            queue.claimed(look, Vec::new(), None);
+            queue.wake(at(second));
+            assert_eq!(queue.claim(at(second)), None, "once a second");
+        }
+        assert_eq!(queue.wakes_at(), Some(at(60)));
+        queue.tick(at(60));
+        assert_eq!(queue.claim(at(60)).unwrap().room, 1);
+    }
+
+    #[test]
+    fn what_was_held_off_goes_when_the_rate_is_another() {
+        let mut queue = filled(1, 1);
+        queue.hold_off(at(60));
+        queue.hold_off_no_longer();
+        assert_eq!(queue.claim(at(1)).unwrap().room, 1);
+    }
+
+    /// How many go in one request.
+    fn request(queue: &mut Queue<usize>) -> usize {
+        queue.take().unwrap();
+        (1..=MAX_HELD).find(|taken| queue.take_along(*taken, |_| true).is_none()).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_is_too_much_is_halved_until_it_is_not() {
+        let mut queue = filled(8, 0);
+        queue.shape(8, usize::MAX, 50);
+        queue.wake(at(1));
+        let claim = queue.claim(at(1)).unwrap();
+        queue.claimed(claim, (0..500).collect(), None);
+        for expected in [50, 25, 12, 6, 3, 1, 1] {
+            assert_eq!(request(&mut queue), expected);
+            queue.finished(false, None);
+        }
+        for expected in [1, 2, 4, 8, 16, 32, 50, 50] {
+            assert_eq!(request(&mut queue), expected);
+            queue.finished(true, None);
+        }
     }
 
     #[test]
@@ -391,7 +467,7 @@ mod tests {
         assert_eq!(claim.room, 50);
         queue.claimed(claim, (0..50).collect(), None);
         assert_eq!(queue.take(), Some(0));
-        let along: Vec<i32> = std::iter::from_fn(|| queue.take_along(|next| *next < 20)).collect();
+        let along: Vec<i32> = std::iter::from_fn(|| queue.take_along(1, |next| *next < 20)).collect();
         assert_eq!(along, (1..20).collect::<Vec<_>>());
         assert_eq!(queue.take(), None, "all of them are one in flight");
         queue.finished(false, Some(at(60)));

@@ -475,7 +475,7 @@ async fn a_full_disk_is_a_503_and_leaves_nothing_half_written() {
         let pragma = diesel::sql_query(format!("PRAGMA max_page_count = {pages}"));
         rest.db.transaction(async |conn| Ok(on_conn!(conn, c => pragma.execute(c).await)?)).await.unwrap();
     };
-    limit(80).await;
+    limit(160).await;
     let mut body = tea("T-0");
     body["description"] = json!("x".repeat(5_000));
     let mut made = 0;

@@ -15,6 +15,7 @@ on_both_databases!(
     a_failed_transaction_leaves_nothing,
     a_relaxed_transaction_waits_for_its_turn_and_is_seen_at_once,
     a_dropped_transaction_leaves_nothing,
+    a_relaxed_transaction_that_is_dropped_blocks_nobody,
     a_statement_dropped_half_way_hurts_nobody,
     a_row_that_refers_to_nothing_is_a_conflict,
     events_are_read_back_in_the_order_of_their_ids,
@@ -89,6 +90,17 @@ async fn a_dropped_transaction_leaves_nothing(db: TestDb) {
 }
 
 /// As when a client goes away while the database works for it.
+async fn a_relaxed_transaction_that_is_dropped_blocks_nobody(db: TestDb) {
+    let never = db.transaction_relaxed(async |conn| {
+        insert_tenant(conn, "Shop").await?;
+        futures_util::future::pending::<Result<(), Error>>().await
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(200), never).await.is_err());
+    let next = db.transaction(async |conn| insert_tenant(conn, "Shop").await);
+    tokio::time::timeout(Duration::from_secs(4), next).await.expect("at once").unwrap();
+    assert_eq!(count_tenants(&db).await, 1);
+}
+
 async fn a_statement_dropped_half_way_hurts_nobody(db: TestDb) {
     let slow = if db.is_sqlite() {
         "INSERT INTO tenants (name, created_at, updated_at)

@@ -163,17 +163,16 @@ impl Walk<'_> {
         self.batch.get().rows()
     }
 
-    /// A transaction, and on SQLite a rest as long as it took: its lock is nobody's turn, and a server in
-    /// another process that asks for it now and then would else find it taken each time.
+    /// A transaction, and then a rest as long as it took: SQLite's lock is nobody's turn, and a server in another
+    /// process that asks for it now and then would else find it taken each time; PostgreSQL has time to write to
+    /// the disk what it has in memory, which statements would else wait for, of whoever.
     async fn change<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let done = self.db.transaction(work).await?;
         let lasted = started.elapsed();
         self.longest.set(self.longest.get().max(lasted));
         self.batch.set(self.batch.get().after(lasted));
-        if self.db.is_sqlite() {
-            tokio::time::sleep(lasted).await;
-        }
+        tokio::time::sleep(lasted).await;
         Ok(done)
     }
 }

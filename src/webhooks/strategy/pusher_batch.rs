@@ -22,8 +22,9 @@ use std::time::Duration;
 /// Events of one request.
 const MOST_EVENTS: usize = 50;
 
-/// Of names, ids and data together, unless one event alone has more.
-const MOST_BYTES: usize = 262_144;
+/// Of names, ids and data together, unless one event alone has more: escaped or encrypted it stays below the 100 kB
+/// that common servers take at most.
+const MOST_BYTES: usize = 65_536;
 
 /// See the module.
 pub(in crate::webhooks) struct PusherBatch {

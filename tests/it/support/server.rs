@@ -16,6 +16,7 @@ pub(crate) const CONFIG: &str = r#"
 connections_per_ip_per_minute = 0
 [webhooks]
 allowed_networks = ["127.0.0.0/8"]
+redis_streams = true
 sweep_ms = 200
 [server]
 shutdown_timeout_seconds = 5

@@ -10,6 +10,7 @@ mod walls;
 
 use crate::support::TestDb;
 use crate::support::rest::{Reply, Rest};
+use bellwire::config::Config;
 use bellwire::domain::{EndpointId, EventId, Timestamp};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
@@ -23,7 +24,9 @@ struct Desk {
 
 impl Desk {
     async fn open(db: TestDb) -> Self {
-        Self { rest: Rest::open(db).await }
+        let mut config = Config::default();
+        config.webhooks.redis_streams = true;
+        Self { rest: Rest::open_with(db, config).await }
     }
 
     /// An endpoint for these events.

@@ -2,10 +2,12 @@
 
 use super::{Desk, WEBHOOKS};
 use crate::support::TestDb;
+use crate::support::rest::Rest;
 use serde_json::{Value, json};
 
 on_both_databases!(
     each_strategy_is_made_and_shown,
+    a_stream_is_refused_where_the_operator_has_not_allowed_any,
     a_change_that_would_not_fit_is_refused_by_its_field,
     tests_and_resends_are_made_for_each,
 );
@@ -14,6 +16,13 @@ const STREAM: &str = "redis://cache.example:6379/0?stream=shop&maxlen=100000";
 
 fn stream() -> Value {
     json!({"url": STREAM, "events": ["*"], "strategy": "redis_stream"})
+}
+
+async fn a_stream_is_refused_where_the_operator_has_not_allowed_any(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let refused = rest.post(WEBHOOKS, stream()).await;
+    assert_eq!(refused.refusal(), (422, vec!["url"]));
+    assert!(refused.body["message"].as_str().unwrap().contains("webhooks.redis_streams"), "{}", refused.body);
 }
 
 fn with(mut body: Value, more: &Value) -> Value {

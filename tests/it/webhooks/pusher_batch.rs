@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 on_both_databases!(
     what_waits_travels_together_and_each_is_a_delivery_of_its_own,
-    a_batch_that_fails_comes_again_whole_and_counts_once,
+    a_batch_that_fails_counts_once_and_comes_again_in_halves,
     batches_keep_the_order_also_when_one_fails,
     a_rate_counts_requests,
 );
@@ -88,7 +88,7 @@ async fn what_waits_travels_together_and_each_is_a_delivery_of_its_own(db: TestD
     until(|| world.sender.attempts("ok") == 120).await;
 }
 
-async fn a_batch_that_fails_comes_again_whole_and_counts_once(db: TestDb) {
+async fn a_batch_that_fails_counts_once_and_comes_again_in_halves(db: TestDb) {
     let world = World::today(db).await;
     let mut receiver = Receiver::start(Answer::Status(500)).await;
     let endpoint = world.endpoint_as(batch(&receiver)).await;
@@ -111,17 +111,11 @@ async fn a_batch_that_fails_comes_again_whole_and_counts_once(db: TestDb) {
 
     let _sweep = world.sweep();
     world.clock.advance(Duration::from_secs(67));
-    let mut again = ids_of(&receiver.next().await, endpoint.id);
-    again.sort_unstable();
-    let mut all = committed.clone();
-    all.sort_unstable();
-    assert_eq!(again, all, "all thirty in one request");
-    let failing = breaker_when(&world, &endpoint, |b| b.failures >= 3).await;
-    assert_eq!(failing.failures, 3);
-    for failures in 4..=5 {
-        world.publish(&endpoint, "{}").await;
-        receiver.next().await;
-        breaker_when(&world, &endpoint, |b| b.failures == failures).await;
+    for (failures, size) in [(3, 12), (4, 6), (5, 3)] {
+        let again = ids_of(&receiver.next().await, endpoint.id);
+        assert_eq!(again.len(), size, "each time half as many, until the one is alone that it does not take");
+        assert!(again.iter().all(|id| committed.contains(id)));
+        breaker_when(&world, &endpoint, |b| b.failures >= failures).await;
     }
     assert!(!breaker(&world, &endpoint).await.is_closed(), "the fifth failed request opens it");
 
@@ -130,7 +124,14 @@ async fn a_batch_that_fails_comes_again_whole_and_counts_once(db: TestDb) {
     assert_eq!(ids_of(&receiver.next().await, endpoint.id).len(), 1, "a probe is one delivery");
     world.rows_when(all_delivered).await;
     assert_eq!(breaker(&world, &endpoint).await, Breaker::default());
-    assert_eq!(ids_of(&receiver.next().await, endpoint.id).len(), 31, "and the rest goes together");
+    let mut sizes = Vec::new();
+    while sizes.iter().sum::<usize>() < 29 {
+        sizes.push(ids_of(&receiver.next().await, endpoint.id).len());
+    }
+    assert!(
+        sizes[0] == 2 && sizes.iter().max() > Some(&2),
+        "and the rest in larger and larger ones: {sizes:?}"
+    );
 }
 
 async fn batches_keep_the_order_also_when_one_fails(db: TestDb) {
@@ -159,7 +160,7 @@ async fn batches_keep_the_order_also_when_one_fails(db: TestDb) {
         found.extend(ids);
     }
     assert_eq!(found, committed);
-    assert_eq!((sizes[0], receiver.most_at_once()), (50, 1), "{sizes:?}");
+    assert_eq!((sizes[0], receiver.most_at_once()), (25, 1), "{sizes:?}");
     world.rows_when(all_delivered).await;
 }
 
@@ -190,7 +191,7 @@ async fn a_batch_has_a_bound_of_bytes() {
     let gate = Arc::new(Semaphore::new(0));
     let mut receiver = Receiver::start(Answer::Gate(Arc::clone(&gate), Vec::new())).await;
     let endpoint = world.endpoint_as(batch(&receiver)).await;
-    let huge = json!("x".repeat(100_000)).to_string();
+    let huge = json!("x".repeat(25_000)).to_string();
     for _ in 0..5 {
         world.commit(&huge).await;
     }

@@ -154,8 +154,27 @@ async fn a_server_that_is_no_redis_fails_in_time_and_in_bounds() {
 }
 
 #[actix_rt::test]
+async fn a_password_that_redis_repeats_is_not_kept() {
+    let echo = b"-ERR unknown command `AUTH`, with args beginning with: `ann`, `CANARY`, \r\n";
+    let impostor = Impostor::start(Manner::Say(echo)).await;
+    let mut said = stream(&impostor.url());
+    said["auth"] = json!({"type": "basic", "username": "ann", "password": "CANARY"});
+    let log = attempt(said).await;
+    assert_eq!((log.outcome.as_str(), log.body.as_deref()), ("redis", Some("ERR (to AUTH)")));
+    assert!(!log.error.unwrap().contains("CANARY"));
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_no_entrys_id_is_not_taken_for_one() {
+    for said in [b"+QUEUED\r\n".as_slice(), b"$4\r\nPONG\r\n", b"+1-2\r\n"] {
+        let impostor = Impostor::start(Manner::Say(said)).await;
+        assert_eq!(attempt(stream(&impostor.url())).await.outcome, "protocol");
+    }
+}
+
+#[actix_rt::test]
 async fn an_error_without_end_is_kept_to_its_bound() {
-    let long = Box::leak(format!("-ERR {}\r\n", "x".repeat(50_000)).into_boxed_str());
+    let long = Box::leak(format!("-ERR {}\r\n", "x".repeat(6_000)).into_boxed_str());
     let impostor = Impostor::start(Manner::Say(long.as_bytes())).await;
     let log = attempt(stream(&impostor.url())).await;
     assert_eq!((log.outcome.as_str(), log.body.unwrap().len()), ("redis", 4_096));
@@ -173,7 +192,7 @@ async fn where_nobody_listens_is_no_connection() {
 
 #[actix_rt::test]
 async fn a_private_address_is_refused_in_every_spelling() {
-    let config = Webhooks { breaker_threshold: 10, ..Webhooks::default() };
+    let config = Webhooks { breaker_threshold: 10, redis_streams: true, ..Webhooks::default() };
     let world = World::with(TestDb::sqlite().await, Clock::fixed(start()), config).await;
     let impostor = Impostor::start(Manner::Close).await;
     for (count, host) in (1..).zip(["127.1", "0x7f000001", "localhost", "[::ffff:127.0.0.1]", "[::1]"]) {

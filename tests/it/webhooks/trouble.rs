@@ -99,6 +99,8 @@ async fn a_database_that_goes_away_delays_what_was_posted_and_loses_nothing() {
     let gate = Arc::new(Semaphore::new(0));
     let mut receiver = Receiver::start(Answer::Gate(Arc::clone(&gate), Vec::new())).await;
     let endpoint = world.endpoint(&receiver.url()).await;
+    // The server takes its time to stop, and the receiver answers only then.
+    execute(&world.db, "UPDATE webhooks SET timeout_ms = 20000").await;
     warm_up(&world, &endpoint, (&mut receiver, &gate)).await;
     for n in 0..5 {
         world.commit(&n.to_string()).await;

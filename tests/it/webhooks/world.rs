@@ -308,7 +308,7 @@ pub(super) fn start() -> Timestamp {
 /// Loopback exempt; a sweep that a test can wait for.
 pub(super) fn loopback() -> config::Webhooks {
     let allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
-    config::Webhooks { allowed_networks, sweep_ms: 20, ..config::Webhooks::default() }
+    config::Webhooks { allowed_networks, redis_streams: true, sweep_ms: 20, ..config::Webhooks::default() }
 }
 
 pub(super) async fn create_tenant(db: &Db) -> TenantId {

@@ -151,9 +151,9 @@ pub(super) async fn reset(
     id: Path<EndpointId>,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
-    state.cooldown.take((identity.tenant_id, *id), state.clock.now())?;
     changed(&state, async |conn| {
         let found = endpoint::find(conn, identity.tenant_id, *id).await?;
+        state.cooldown.take((identity.tenant_id, *id), state.clock.now())?;
         endpoint::reset_breaker(conn, found.id).await?;
         Ok(found)
     })

@@ -18,11 +18,11 @@ pub(super) async fn test(
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
     let now = state.clock.now();
-    state.cooldown.take((identity.tenant_id, *id), now)?;
     let delivery = state
         .db
         .transaction(async |conn| {
             let found = endpoint::find(conn, identity.tenant_id, *id).await?;
+            state.cooldown.take((identity.tenant_id, *id), now)?;
             recovery::test(conn, &found, now).await
         })
         .await?;

@@ -9,7 +9,7 @@ use super::StreamUrl;
 use crate::domain::Secret;
 use crate::webhooks::client::{Failure, Outbound};
 use crate::webhooks::outcome::Outcome;
-use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Object, RecycleError, RecycleResult};
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerError, Value, cmd,
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 /// Read for one command at most, and as much again as one read brings. What answers XADD has a few dozen bytes.
-const READ_LIMIT: usize = 65_536;
+const READ_LIMIT: usize = 8_192;
 
 /// The user that Redis has where nothing was said of users.
 const DEFAULT_USER: &str = "default";
@@ -62,6 +62,39 @@ pub(super) struct Connection {
     is_clean: bool,
 }
 
+/// A connection out of its pool. One over which anything went wrong, or whose answer was not waited for, does not go
+/// back: it is closed at once, with what it still had to say and to read.
+pub(super) struct Borrowed(Option<Object<Connector>>);
+
+impl Borrowed {
+    pub(super) const fn new(object: Object<Connector>) -> Self {
+        Self(Some(object))
+    }
+
+    /// See [`Connection::ask`].
+    pub(super) async fn ask(&mut self, command: &Cmd) -> Result<Value, Fault> {
+        match &mut self.0 {
+            Some(connection) => connection.ask(command).await,
+            None => Err(Fault::Failure(Failure::closed())),
+        }
+    }
+
+    /// What was answered makes no sense: nothing more is asked over it.
+    pub(super) fn break_off(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.is_clean = false;
+        }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take_if(|connection| !connection.is_clean) {
+            drop(Object::take(connection));
+        }
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
@@ -80,7 +113,7 @@ impl Manager for Connector {
             if username.expose() != DEFAULT_USER {
                 auth.arg(username.expose());
             }
-            connection.ask(auth.arg(password.expose())).await?;
+            connection.ask(auth.arg(password.expose())).await.map_err(without_words)?;
         }
         if self.place.database != 0 {
             connection.ask(cmd("SELECT").arg(self.place.database)).await?;
@@ -99,6 +132,7 @@ impl Manager for Connector {
 impl Connector {
     async fn wire(&self) -> Result<Box<dyn Wire>, Failure> {
         let StreamUrl { host, port, is_encrypted, .. } = &self.place;
+        self.outbound.permit_redis()?;
         let stream =
             self.outbound.dial(host, *port, *is_encrypted).await.map_err(|e| Failure::of_dial(&e))?;
         if !is_encrypted {
@@ -135,6 +169,17 @@ impl Connection {
         };
         self.is_clean = true;
         Ok(answer)
+    }
+}
+
+/// Of an error of AUTH its code alone: Redis repeats the arguments of a command that it does not know.
+fn without_words(fault: Fault) -> Fault {
+    match fault {
+        Fault::Reply(text) => {
+            let code = text.split(' ').next().unwrap_or_default();
+            Fault::Reply(format!("{code} (to AUTH)"))
+        }
+        Fault::Failure(failure) => Fault::Failure(failure),
     }
 }
 

@@ -23,13 +23,13 @@ use crate::webhooks::outcome::{Outcome, Report};
 use crate::webhooks::ready::opened;
 use crate::webhooks::signing::Signer;
 use crate::webhooks::vault::Vault;
-use connection::{Connection, Connector, Credentials, Fault, no_redis};
+use connection::{Borrowed, Connector, Credentials, Fault, no_redis};
 use deadpool::managed::{Pool, PoolError};
 use deadpool_redis::redis::{Cmd, Value, cmd};
 use std::time::{Duration, Instant};
 
-/// Of one endpoint. Redis does one thing after another anyway; more lanes than these wait for one, in their time.
-const CONNECTIONS: usize = 8;
+/// Of one endpoint at most: as many as it may have lanes, so that none waits for a connection in its own time.
+const CONNECTIONS: usize = 100;
 
 /// See the module.
 pub(in crate::webhooks) struct RedisStream {
@@ -84,15 +84,17 @@ impl RedisStream {
 
     /// Adds the entry; its id.
     async fn add(&self, command: &Cmd) -> Result<String, Fault> {
-        let mut connection = self.pool.get().await.map_err(|e| match e {
+        let mut connection = Borrowed::new(self.pool.get().await.map_err(|e| match e {
             PoolError::Backend(fault) => fault,
             // It waits for ever, and is never closed.
             _ => Fault::Failure(Failure::closed()),
-        })?;
-        match Connection::ask(&mut connection, command).await? {
-            Value::BulkString(id) => Ok(readable(&id, KEEP_LIMIT)),
-            Value::SimpleString(id) => Ok(readable(id.as_bytes(), KEEP_LIMIT)),
-            _ => Err(Fault::Failure(no_redis())),
+        })?);
+        match connection.ask(command).await? {
+            Value::BulkString(id) if is_entry_id(&id) => Ok(readable(&id, KEEP_LIMIT)),
+            _ => {
+                connection.break_off();
+                Err(Fault::Failure(no_redis()))
+            }
         }
     }
 }
@@ -121,6 +123,13 @@ impl DeliveryStrategy for RedisStream {
     }
 }
 
+/// `MILLISECONDS-SEQUENCE`, as XADD answers. Anything else was not meant for this command.
+fn is_entry_id(answer: &[u8]) -> bool {
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let mut parts = answer.split(|byte| *byte == b'-');
+    matches!((parts.next(), parts.next(), parts.next()), (Some(ms), Some(n), None) if is_number(ms) && is_number(n))
+}
+
 /// What is kept of an attempt: the id of its entry, or the error that Redis answered with, stands for the body.
 fn report(added: Result<String, Fault>, duration: Duration) -> Report {
     match added {
@@ -138,5 +147,18 @@ fn report(added: Result<String, Fault>, duration: Duration) -> Report {
             }
         }
         Err(Fault::Failure(failure)) => Report::without_answer(failure.outcome, failure.message, duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_xadd_answers_is_an_entry_id_and_nothing_else() {
+        assert!(is_entry_id(b"1526919030474-55") && is_entry_id(b"0-1"));
+        for other in ["", "-", "1-", "-1", "QUEUED", "PONG", "1-2-3", "1 -2", "12"] {
+            assert!(!is_entry_id(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -66,7 +66,15 @@ impl StreamUrl {
 
     /// The one spelling of it, with all that goes without saying.
     pub(in crate::webhooks) fn url(&self) -> Result<Url, String> {
-        Url::parse(&self.to_string()).map_err(|e| format!("The url is not a URL: {e}."))
+        let text = self.to_string();
+        // What goes without saying makes it longer.
+        if text.len() > MAX_URL {
+            return Err(format!(
+                "The url must have at most {MAX_URL} characters, {} with all its parts.",
+                text.len()
+            ));
+        }
+        Url::parse(&text).map_err(|e| format!("The url is not a URL: {e}."))
     }
 
     /// The host as a resolver or a certificate has it.
