@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_url_on_another_port_or_without_encryption_is_refused_where_the_operator_says_so() {
-        let webhooks = Webhooks::default();
+        let webhooks = Webhooks { redis_streams: true, ..Webhooks::default() };
         for url in
             ["http://a.example/", "https://a.example/", "https://a.example:8443/", "http://a.example:1024/"]
         {
@@ -172,7 +172,7 @@ mod tests {
         // Of Redis every URL that is saved names its port.
         assert_eq!(webhooks.permit_url("redis://a.example:6379/0?stream=s"), Ok(()));
         assert!(webhooks.permit_url("redis://a.example:25/0?stream=s").unwrap_err().contains("port 25"));
-        let strict = Webhooks { https_only: true, ..Webhooks::default() };
+        let strict = Webhooks { https_only: true, redis_streams: true, ..Webhooks::default() };
         assert_eq!(strict.permit_url("rediss://a.example:6379/0?stream=s"), Ok(()));
         assert!(strict.permit_url("redis://a.example:6379/0?stream=s").unwrap_err().contains("rediss://"));
         assert_eq!(strict.permit_url("https://a.example/"), Ok(()));

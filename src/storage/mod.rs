@@ -252,7 +252,7 @@ impl Db {
     /// for want of the write lock.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         let conn = match &self.pools {
-            Pools::Postgres(pool) => begin_postgres(pool, "BEGIN").await?,
+            Pools::Postgres(pool) => begin_postgres(pool).await?,
             Pools::Sqlite { writer, relaxed, .. } => {
                 let turn = writer.get().await?;
                 // A relaxed transaction that was dropped half way holds the file's lock until its connection is looked
@@ -264,14 +264,12 @@ impl Db {
         finish(conn, work).await
     }
 
-    /// The same for what may be forgotten when the machine dies (not when this process does), such as a lease: the
-    /// commit does not wait for the disk. Whatever is committed after it in [`Db::transaction`] takes it along.
+    /// The same for what may be forgotten when the machine dies (not when this process does), such as a lease: on
+    /// SQLite the commit does not wait for the disk, and whatever is committed after it in [`Db::transaction`] takes
+    /// it along. On PostgreSQL it waits: there the server alone may die, and what it forgot would be done twice.
     pub async fn transaction_relaxed<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match &self.pools {
-            Pools::Postgres(pool) => {
-                let begin = "BEGIN; SET LOCAL synchronous_commit TO OFF";
-                finish(begin_postgres(pool, begin).await?, work).await
-            }
+            Pools::Postgres(pool) => finish(begin_postgres(pool).await?, work).await,
             Pools::Sqlite { writer, relaxed, .. } => {
                 let _turn = writer.get().await?;
                 finish(begin_immediate(relaxed.get().await?).await?, work).await
@@ -293,9 +291,9 @@ impl Db {
     }
 }
 
-async fn begin_postgres(pool: &Pool<AsyncPgConnection>, sql: &str) -> Result<Conn> {
+async fn begin_postgres(pool: &Pool<AsyncPgConnection>) -> Result<Conn> {
     let mut object = pool.get().await?;
-    AnsiTransactionManager::begin_transaction_sql(&mut *object, sql).await?;
+    AnsiTransactionManager::begin_transaction(&mut *object).await?;
     Ok(Conn::Postgres(object))
 }
 

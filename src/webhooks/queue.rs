@@ -317,7 +317,7 @@ mod tests {
         }
         assert_eq!(queue.wakes_at(), Some(at(60)));
         queue.tick(at(60));
-        assert_eq!(queue.claim(at(60)).unwrap().room, 1);
+        assert_eq!(queue.claim(at(60)).unwrap().room, 2);
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         let mut queue = filled(1, 1);
         queue.hold_off(at(60));
         queue.hold_off_no_longer();
-        assert_eq!(queue.claim(at(1)).unwrap().room, 1);
+        assert_eq!(queue.claim(at(1)).unwrap().room, 2);
     }
 
     /// How many go in one request.

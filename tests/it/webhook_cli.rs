@@ -14,7 +14,7 @@ on_both_databases!(
 /// A program, its first tenant and an endpoint for everything.
 async fn with_endpoint(db: &TestDb) -> (Program, Shop) {
     let shop = Shop::open(db).await;
-    let program = Program::on(db.url());
+    let program = Program::on(db.url()).with_env("BELLWIRE__WEBHOOKS__REDIS_STREAMS", "true");
     let tenant = shop.tenant.to_string();
     let create = ["webhook", "create", "--tenant", &tenant, "--url", "https://a.example/h", "--events", "*"];
     assert_eq!(program.json(&create).await["id"], 1);
