@@ -167,10 +167,16 @@ macro_rules! insert_rows {
         match $conn {
             $crate::storage::Conn::Postgres(object) => {
                 let mut returned = Vec::with_capacity(rows.len());
-                for rows in rows.chunks(1_000) {
-                    let insert = diesel::insert_into($table).values(rows).returning($returning);
-                    returned
-                        .append(&mut diesel_async::RunQueryDsl::get_results(insert, &mut **object).await?);
+                // A statement for one row, the common case, is prepared once; for many it is prepared each time.
+                if let [row] = rows.as_slice() {
+                    let insert = diesel::insert_into($table).values(row).returning($returning);
+                    returned.push(diesel_async::RunQueryDsl::get_result(insert, &mut **object).await?);
+                } else {
+                    for rows in rows.chunks(1_000) {
+                        let insert = diesel::insert_into($table).values(rows).returning($returning);
+                        let object = &mut **object;
+                        returned.append(&mut diesel_async::RunQueryDsl::get_results(insert, object).await?);
+                    }
                 }
                 returned
             }

@@ -147,7 +147,7 @@ impl TryFrom<EventRow> for Event {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = events)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 struct NewRow {
     message_id: String,
     tenant_id: TenantId,
