@@ -9,6 +9,7 @@ use crate::http::first_request::FirstRequest;
 use crate::http::routes::health::Started;
 use crate::http::routes::socket::Descriptor;
 use crate::http::{self, State};
+use crate::notifications::templates;
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
 use crate::realtime::link::{Deadlines, TICKS_PER_SECOND};
@@ -68,6 +69,7 @@ impl App {
         let clock = Clock::System;
         let db = open_database(&config.database)?;
         migrate::run(&db).await?;
+        templates::seed(&db, clock.now()).await?;
         let clash = |e: prometheus::Error| Error::new(Code::Internal, "The metrics clash.").because(e);
         let metrics = Arc::new(Metrics::new().map_err(clash)?);
         let tokens = Tokens::new(db.clone(), clock.clone(), &config.auth);

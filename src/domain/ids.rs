@@ -73,6 +73,10 @@ row_id! {
     EndpointId;
     /// A row of `webhook_deliveries`: one event on its way to one endpoint.
     DeliveryId;
+    /// A row of `notification_templates`: words with variables, in one language.
+    TemplateId;
+    /// A row of `scheduled_notifications`: what goes out at its time.
+    ScheduledId;
 }
 
 /// The id of a Pusher app, as the operator wrote it in `[[apps]] id`.

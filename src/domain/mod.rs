@@ -26,8 +26,8 @@ pub use event_filter::EventFilter;
 pub use fields::Fields;
 pub use hook_url::parse_hook_url;
 pub use ids::{
-    AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, SocketId, TenantId, TokenId,
-    UserId,
+    AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, ScheduledId, SocketId,
+    TemplateId, TenantId, TokenId, UserId,
 };
 pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
 pub use position::{Epoch, Position};

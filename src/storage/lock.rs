@@ -8,14 +8,27 @@ use diesel_async::RunQueryDsl;
 /// An arbitrary number that names the lock within the database.
 const EVENT_ORDER: i64 = 7_236_842;
 
+/// The same of the lock that whoever writes the system's templates holds.
+const SYSTEM_TEMPLATES: i64 = 7_236_843;
+
 /// Held from here to the end of the transaction by whoever is about to insert events, so that ids are given
 /// out in commit order and a reader that has seen id N has seen everything below N. SQLite has one writer and
 /// needs nothing; on PostgreSQL it is an advisory lock, taken last, and costs the others one commit's wait.
 pub(super) async fn event_order(conn: &mut Conn) -> Result<()> {
+    hold(conn, EVENT_ORDER).await
+}
+
+/// Held from here to the end of the transaction by whoever writes the system's templates: several processes may
+/// start at once.
+pub async fn system_templates(conn: &mut Conn) -> Result<()> {
+    hold(conn, SYSTEM_TEMPLATES).await
+}
+
+async fn hold(conn: &mut Conn, lock: i64) -> Result<()> {
     match conn {
         Conn::Postgres(object) => {
             diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-                .bind::<BigInt, _>(EVENT_ORDER)
+                .bind::<BigInt, _>(lock)
                 .execute(&mut **object)
                 .await?;
             Ok(())

@@ -10,7 +10,7 @@
 mod blocking;
 mod error;
 pub mod idempotency;
-mod lock;
+pub mod lock;
 pub mod migrate;
 pub mod outbox;
 pub mod page;

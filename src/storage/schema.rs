@@ -243,6 +243,7 @@ table! {
         code -> Text,
         locale -> Text,
         name -> Text,
+        template_type -> Text,
         is_active -> Bool,
         version -> Integer,
         created_at -> Timestamp,

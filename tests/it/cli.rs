@@ -16,7 +16,7 @@ on_both_databases!(
 
 async fn each_verb_prints_one_object(db: TestDb) {
     let program = Program::on(db.url());
-    assert_eq!(program.json(&["migrate"]).await, json!({"ran": []}));
+    assert_eq!(program.json(&["migrate"]).await, json!({"ran": [], "templates": 0}));
     assert_eq!(program.json(&["tenant", "create", "--name", "Shop"]).await, json!({"id": 1}));
     let user = ["user", "create", "--tenant", "1", "--name", "Ann", "--email", "ann@shop.example"];
     assert_eq!(program.json(&user).await, json!({"id": 1}));

@@ -28,6 +28,7 @@ mod idempotency;
 mod kill;
 mod kill_bad_endpoints;
 mod kill_strategies;
+mod notification_templates;
 mod orders;
 mod origins;
 mod outages;

@@ -18,6 +18,7 @@ CREATE TABLE notification_templates (
     code VARCHAR(100) NOT NULL CHECK (code <> ''),
     locale VARCHAR(35) NOT NULL DEFAULT 'en',
     name VARCHAR(255) NOT NULL CHECK (name <> ''),
+    template_type VARCHAR(20) NOT NULL CHECK (template_type IN ('email', 'in_app', 'webhook')),
     is_active BOOLEAN NOT NULL DEFAULT TRUE,
     -- The newest of its versions.
     version INTEGER NOT NULL DEFAULT 1 CHECK (version > 0),
@@ -37,7 +38,7 @@ CREATE TABLE notification_template_versions (
     subject TEXT,
     body_text TEXT NOT NULL,
     body_html TEXT,
-    -- The names that must be given, as they were found in it: ["order.number", …].
+    -- What it uses, as it was found in it: [{"name": "order.number", "required": true}, …].
     variables JSON NOT NULL,
     created_at TIMESTAMP NOT NULL,
     UNIQUE (template_id, version)

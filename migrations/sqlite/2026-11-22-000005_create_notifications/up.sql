@@ -14,6 +14,7 @@ CREATE TABLE notification_templates (
     code VARCHAR(100) NOT NULL CHECK (code <> ''),
     locale VARCHAR(35) NOT NULL DEFAULT 'en',
     name VARCHAR(255) NOT NULL CHECK (name <> ''),
+    template_type VARCHAR(20) NOT NULL CHECK (template_type IN ('email', 'in_app', 'webhook')),
     is_active BOOLEAN NOT NULL DEFAULT TRUE,
     version INTEGER NOT NULL DEFAULT 1 CHECK (version > 0),
     created_at TIMESTAMP NOT NULL,

@@ -4,6 +4,7 @@ pub mod broadcasting;
 pub mod categories;
 pub mod channels;
 pub mod health;
+pub mod notifications;
 pub mod orders;
 pub mod products;
 pub mod pusher_api;

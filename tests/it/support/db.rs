@@ -1,7 +1,9 @@
 //! `TestDb`: a migrated database that belongs to one test, and the macro that runs a test on both kinds.
 
+use super::opening_time;
 use super::postgres::Postgres;
 use bellwire::config::SecretKeys;
+use bellwire::notifications::templates;
 use bellwire::storage::{Db, DbOptions, migrate};
 use diesel_async::RunQueryDsl;
 use std::ops::Deref;
@@ -118,5 +120,6 @@ pub(crate) fn open(url: &str) -> Db {
 async fn open_migrated(url: &str) -> Db {
     let db = open(url);
     migrate::run(&db).await.unwrap();
+    templates::seed(&db, opening_time()).await.unwrap();
     db
 }

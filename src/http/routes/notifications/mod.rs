@@ -1,0 +1,31 @@
+//! `/api/v1/notifications`: who is told of what, when, and in which words.
+
+mod templates;
+
+use crate::http::respond::method_not_allowed;
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
+
+pub(in crate::http) fn configure(app: &mut ServiceConfig) {
+    configure_templates(app);
+}
+
+fn configure_templates(app: &mut ServiceConfig) {
+    const BASE: &str = "/api/v1/notifications/templates";
+    let all = resource(BASE).route(get().to(templates::list)).route(post().to(templates::create));
+    // Before the next, which would read it as an id.
+    let unsaved = resource(format!("{BASE}/preview")).route(post().to(templates::preview_unsaved));
+    let one = resource(format!("{BASE}/{{id}}"))
+        .route(get().to(templates::show))
+        .route(put().to(templates::update))
+        .route(patch().to(templates::update))
+        .route(delete().to(templates::remove));
+    let preview = resource(format!("{BASE}/{{id}}/preview")).route(post().to(templates::preview));
+    let versions = resource(format!("{BASE}/{{id}}/versions")).route(get().to(templates::versions));
+    let version = resource(format!("{BASE}/{{id}}/versions/{{version}}")).route(get().to(templates::version));
+    app.service(all.default_service(method_not_allowed("GET, POST")))
+        .service(unsaved.default_service(method_not_allowed("POST")))
+        .service(one.default_service(method_not_allowed("GET, PUT, PATCH, DELETE")))
+        .service(preview.default_service(method_not_allowed("POST")))
+        .service(versions.default_service(method_not_allowed("GET")))
+        .service(version.default_service(method_not_allowed("GET")));
+}
