@@ -1,0 +1,32 @@
+// The Pusher HTTP API as an application's back end uses it: publish, and ask how many are there.
+
+import http from 'k6/http';
+import { target } from '../target.js';
+import { signedQuery } from './signature.js';
+
+/** Channels that one request may name. */
+const MOST_CHANNELS = 100;
+
+function call(method, path, query, body) {
+  const whole = `/apps/${target.app.id}${path}`;
+  const url = `${target.url}${whole}?${signedQuery(target.app, method, whole, query, body)}`;
+  const tags = { name: `${method} /apps/{id}${path.split('/', 2).join('/')}` };
+  return http.request(method, url, body || null, { headers: { 'Content-Type': 'application/json' }, tags });
+}
+
+/** Publishes on any number of channels; true when the server has taken it for all of them. */
+export function publish(channels, name, data) {
+  let taken = true;
+  for (let first = 0; first < channels.length; first += MOST_CHANNELS) {
+    const some = channels.slice(first, first + MOST_CHANNELS);
+    const body = JSON.stringify({ name, channels: some, data: JSON.stringify(data) });
+    taken = call('POST', '/events', {}, body).status === 200 && taken;
+  }
+  return taken;
+}
+
+/** Sockets that are subscribed to a channel. */
+export function subscriptionCount(channel) {
+  const answer = call('GET', `/channels/${channel}`, { info: 'subscription_count' });
+  return answer.status === 200 ? answer.json('subscription_count') ?? 0 : 0;
+}
