@@ -3,23 +3,19 @@
 //
 //   k6 run -e SUBSCRIBERS=500 load-tests/broadcast-latency.js
 
-import { crowdFigures, dismiss, gather, scenario } from './lib/crowd.js';
+import { awaitCrowd, crowdFigures, dismiss, gather, scenarios } from './lib/crowd.js';
 import { Figures, count, time } from './lib/figures.js';
-import { paceFigure, paced, until } from './lib/pace.js';
+import { paceFigure, paced } from './lib/pace.js';
 import { subscriptionCount } from './lib/pusher/back-end.js';
 import { Pusher } from './lib/pusher/client.js';
 import { number } from './lib/settings.js';
-import { delivered, follow, latency, missed, publishEnd, publishNumber, published, repeated } from './lib/stream.js';
+import { delivered, follower, latency, missed, publishEnd, publishNumber, published, repeated } from './lib/stream.js';
 import { findServer } from './lib/target.js';
 
 const SUBSCRIBERS = number('SUBSCRIBERS', 100);
 const BROADCASTS = number('BROADCASTS', 1_000);
 const RATE = number('RATE', 50);
 const P99_MS = number('P99_MS', 100);
-/** Sockets that connect a second. */
-const RAMP = 250;
-
-const SECONDS = BROADCASTS / RATE + SUBSCRIBERS / RAMP + 60;
 
 const figures = new Figures('broadcast-latency', [
   ...crowdFigures(SUBSCRIBERS),
@@ -34,7 +30,7 @@ const figures = new Figures('broadcast-latency', [
 ]);
 
 export const options = figures.options({
-  scenarios: { subscribers: scenario('subscribe', SUBSCRIBERS, SECONDS), publisher: scenario('broadcast', 1, SECONDS) },
+  scenarios: scenarios(SUBSCRIBERS, BROADCASTS / RATE, 'subscribe', 'broadcast'),
 });
 
 /** A channel that no other run uses. */
@@ -44,13 +40,13 @@ export function setup() {
 }
 
 export async function subscribe(channel) {
-  const crowd = await gather(SUBSCRIBERS, RAMP, () => ({ client: new Pusher(), channel }));
-  await Promise.all(crowd.map((member) => follow(member.channel)));
+  const crowd = await gather(SUBSCRIBERS, () => follower(new Pusher(), channel));
+  await Promise.all(crowd.map(({ end }) => end));
   dismiss(crowd);
 }
 
 export function broadcast(channel) {
-  until(() => subscriptionCount(channel) === SUBSCRIBERS, 30);
+  awaitCrowd(SUBSCRIBERS, () => subscriptionCount(channel));
   paced(BROADCASTS, RATE, (n) => publishNumber([channel], n));
   publishEnd([channel], BROADCASTS);
 }

@@ -5,14 +5,13 @@
 
 import { Counter, Trend } from 'k6/metrics';
 import { after, within } from './lib/clock.js';
-import { crowdFigures, dismiss, gather, scenario } from './lib/crowd.js';
+import { crowdFigures, dismiss, gather, scenarios } from './lib/crowd.js';
 import { Figures, count, time } from './lib/figures.js';
 import { Pusher } from './lib/pusher/client.js';
 import { number } from './lib/settings.js';
 import { findServer as setup } from './lib/target.js';
 
 const SOCKETS = number('SOCKETS', 1_000);
-const RAMP = number('RAMP', 250);
 const HOLD = number('HOLD', 30);
 const P99_MS = number('P99_MS', 1_000);
 
@@ -25,14 +24,15 @@ const figures = new Figures('connections', [
   time(answerTime, 'p(99)', `<${P99_MS}`, 'from that ping, sent to all at once, to its pong, 99 of 100 clients'),
 ]);
 
-export const options = figures.options({
-  scenarios: { sockets: scenario('hold', SOCKETS, SOCKETS / RAMP + HOLD + 60) },
-});
+export const options = figures.options({ scenarios: scenarios(SOCKETS, HOLD, 'hold') });
 
 export { setup };
 
 export async function hold() {
-  const crowd = await gather(SOCKETS, RAMP, (n) => ({ client: new Pusher(), channel: `private-load.${n}` }));
+  const crowd = await gather(SOCKETS, (n) => {
+    const client = new Pusher();
+    return { client, channel: client.subscribe(`private-load.${n}`) };
+  });
   await after(HOLD * 1_000);
   await Promise.all(crowd.map(({ client }) => within(10_000, answer(client))));
   dismiss(crowd);

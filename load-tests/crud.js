@@ -6,7 +6,7 @@
 import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
 import { now } from './lib/clock.js';
-import { crowdFigures, dismiss, gather, scenario, share, vus } from './lib/crowd.js';
+import { crowdFigures, dismiss, gather, scenarios, share, vus } from './lib/crowd.js';
 import { Events } from './lib/events.js';
 import { Figures, count, time } from './lib/figures.js';
 import { byAddress } from './lib/pusher/authorizers.js';
@@ -21,6 +21,16 @@ const SECONDS = number('SECONDS', 30);
 const P99_MS = number('P99_MS', 250);
 /** An event that has not come after so long is missing. */
 const PATIENCE_MS = 5_000;
+/** The events that are waited for. */
+const EVENTS = [
+  'category:created',
+  'category:deleted',
+  'product:created',
+  'product:updated',
+  'product:deleted',
+  'order:created',
+  'order:updated',
+];
 
 const answered = new Counter('answered');
 const failed = new Counter('failed');
@@ -45,7 +55,7 @@ const figures = new Figures('crud', [
   time(eventTime, 'p(99)', `<${P99_MS}`, '99 of 100 changes'),
 ]);
 
-export const options = figures.options({ scenarios: { workers: scenario('work', WORKERS, SECONDS + 60) } });
+export const options = figures.options({ scenarios: scenarios(WORKERS, SECONDS, 'work') });
 
 /** A product for the orders. */
 export function setup() {
@@ -55,18 +65,15 @@ export function setup() {
 
 export async function work(product) {
   // One socket a VU, for all workers in it: each of them gets the events of all.
-  const crowd = await gather(vus(WORKERS), 100, () => ({
-    client: new Pusher({ authorize: byAddress(), token: target.token }),
-    channel: `private-tenant.${target.tenant}`,
-  }));
-  const events = new Events(crowd[0].channel, EVENTS, ({ id }) => id);
-  await Promise.all(share(WORKERS).map(() => repeat(events, product)));
+  const crowd = await gather(vus(WORKERS), () => {
+    const client = new Pusher({ authorize: byAddress(), token: target.token });
+    const channel = client.subscribe(`private-tenant.${target.tenant}`);
+    return { client, channel, events: new Events(channel, EVENTS, ({ id }) => id) };
+  });
+  for (const { events } of crowd) await Promise.all(share(WORKERS).map(() => repeat(events, product)));
   dismiss(crowd);
 }
 
-const EVENTS = ['category', 'product', 'order'].flatMap((what) =>
-  ['created', 'updated', 'deleted'].map((how) => `${what}:${how}`),
-);
 
 async function repeat(events, product) {
   const end = now() + SECONDS * 1_000;
@@ -83,6 +90,8 @@ async function repeat(events, product) {
     const order = await change(events, 'order:created', 'POST', '/orders', { items });
     await read(readTime, `/orders/${order}`);
     await change(events, 'order:updated', 'PATCH', `/orders/${order}`, { status: 'cancelled' });
+    // Nobody is told of this one.
+    await timed(writeTime, rest.askAsync('DELETE', `/orders/${order}`));
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { Counter, Trend } from 'k6/metrics';
 import { after, now, within } from './lib/clock.js';
-import { crowdFigures, dismiss, gather, scenario } from './lib/crowd.js';
+import { awaitCrowd, crowdFigures, dismiss, gather, scenarios } from './lib/crowd.js';
 import { Figures, count, time } from './lib/figures.js';
 import { until } from './lib/pace.js';
 import { ANY } from './lib/pusher/channel.js';
@@ -23,12 +23,9 @@ const LEAD = number('LEAD', 15);
 /** How long the last of them is waited for, and a repeat after it. */
 const PATIENCE = 30;
 const REPEATS_MS = 1_000;
-/** Notifications in one request; sockets that connect a second. */
+/** Notifications in one request. */
 const BATCH = 1_000;
-const RAMP = 250;
 const TYPE = 'k6.scheduled';
-
-const SECONDS = USERS / RAMP + LEAD + PATIENCE + 60;
 
 const accepted = new Counter('accepted');
 const acceptTime = new Trend('accept_time', true);
@@ -54,9 +51,7 @@ const figures = new Figures('scheduled', [
   count(inInbox, `==${share(0)}`, "unread notifications that the first user's inbox gained"),
 ]);
 
-export const options = figures.options({
-  scenarios: { users: scenario('receive', USERS, SECONDS), backEnd: scenario('schedule', 1, SECONDS) },
-});
+export const options = figures.options({ scenarios: scenarios(USERS, LEAD + PATIENCE, 'receive', 'schedule') });
 
 /** What marks this run's notifications, the connections of others, and what the first user had not read before. */
 export function setup() {
@@ -67,12 +62,12 @@ export function setup() {
 const unreadCount = () => rest.get('/notifications/in-app/unread-count').unread_count;
 
 export async function receive({ run }) {
-  const crowd = await gather(USERS, RAMP, (n) => ({
-    client: new Pusher(),
-    channel: `private-notification.${target.firstUser + n}`,
-  }));
-  const all = Promise.all(crowd.map(({ n, channel }) => collect(channel, run, share(n))));
-  await within((LEAD + PATIENCE) * 1_000, all);
+  const crowd = await gather(USERS, (n) => {
+    const client = new Pusher();
+    const channel = client.subscribe(`private-notification.${target.firstUser + n}`);
+    return { client, channel, end: collect(channel, run, share(n)) };
+  });
+  await within((LEAD + PATIENCE) * 1_000, Promise.all(crowd.map(({ end }) => end)));
   await after(REPEATS_MS);
   dismiss(crowd);
 }
@@ -95,7 +90,7 @@ function collect(channel, run, expected) {
 }
 
 export function schedule({ run, others, unread }) {
-  until(() => connections() >= others + USERS, 30);
+  awaitCrowd(USERS, () => connections() - others);
   const began = now();
   const due = Math.ceil(began + LEAD * 1_000);
   for (let first = 0; first < SCHEDULED; first += BATCH) {

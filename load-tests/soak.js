@@ -6,14 +6,15 @@
 
 import { Counter, Trend } from 'k6/metrics';
 import { now, within } from './lib/clock.js';
-import { CONNECT_P99_MS, crowdFigures, dismiss, gather, scenario } from './lib/crowd.js';
+import { CONNECT_P99_MS, awaitCrowd, crowdFigures, dismiss, gather, scenarios } from './lib/crowd.js';
 import { Figures, count, size, time } from './lib/figures.js';
 import { paceFigure, paced, until } from './lib/pace.js';
 import { process } from './lib/process.js';
+import { subscriptionCount } from './lib/pusher/back-end.js';
 import { Pusher } from './lib/pusher/client.js';
 import { number } from './lib/settings.js';
 import { slope } from './lib/slope.js';
-import { delivered, follow, latency, missed, publishEnd, publishNumber, published, repeated } from './lib/stream.js';
+import { delivered, follower, latency, missed, publishEnd, publishNumber, published, repeated } from './lib/stream.js';
 import { connections, findServer } from './lib/target.js';
 
 const MINUTES = number('MINUTES', 30);
@@ -22,8 +23,6 @@ const RATE = number('RATE', 10);
 const CHURN = number('CHURN', 50);
 const P99_MS = number('P99_MS', 100);
 const MIB_A_MINUTE = number('MIB_A_MINUTE', 1);
-/** Sockets that connect a second in the beginning. */
-const RAMP = 250;
 
 const SECONDS = MINUTES * 60;
 const BROADCASTS = Math.round(SECONDS * RATE);
@@ -56,9 +55,8 @@ const figures = new Figures('soak', [
 
 export const options = figures.options({
   scenarios: {
-    residents: scenario('stay', SOCKETS, SECONDS + SOCKETS / RAMP + 60),
-    publisher: scenario('broadcast', 1, SECONDS + 60),
-    others: {
+    ...scenarios(SOCKETS, SECONDS, 'stay', 'broadcast', 'watch'),
+    visitors: {
       executor: 'constant-arrival-rate',
       exec: 'visit',
       rate: CHURN,
@@ -67,7 +65,6 @@ export const options = figures.options({
       maxVUs: 50,
       gracefulStop: '5s',
     },
-    watcher: scenario('watch', 1, SECONDS + 10),
   },
 });
 
@@ -78,13 +75,13 @@ export function setup() {
 }
 
 export async function stay({ channel }) {
-  const crowd = await gather(SOCKETS, RAMP, () => ({ client: new Pusher(), channel }));
-  await Promise.all(crowd.map((member) => follow(member.channel)));
+  const crowd = await gather(SOCKETS, () => follower(new Pusher(), channel));
+  await Promise.all(crowd.map(({ end }) => end));
   dismiss(crowd);
 }
 
-export function broadcast({ channel, others }) {
-  until(() => connections() >= others + SOCKETS, 30);
+export function broadcast({ channel }) {
+  awaitCrowd(SOCKETS, () => subscriptionCount(channel));
   paced(BROADCASTS, RATE, (n) => publishNumber([channel], n));
   publishEnd([channel], BROADCASTS);
 }

@@ -4,14 +4,17 @@ import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
 import { at, now, within } from './clock.js';
 import { count, time } from './figures.js';
+import { until } from './pace.js';
 import { number } from './settings.js';
 
 /** A VU is a JavaScript engine with one thread; a few of them drive thousands of sockets. */
 const VUS = number('VUS', 10);
 /** In which connecting, and joining, must be done. */
 export const CONNECT_P99_MS = number('CONNECT_P99_MS', 1_000);
+/** Clients that connect a second. */
+const RAMP = number('RAMP', 250);
 /** How long a client is waited for. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_SECONDS = 30;
 
 const joined = new Counter('joined');
 const connectTime = new Trend('connect_time', true);
@@ -23,21 +26,34 @@ const refused = new Counter('refused');
 /** The VUs that share so many clients. */
 export const vus = (size) => Math.min(VUS, size);
 
-/** A scenario of k6 that runs `exec` once in each VU, all of them together for so many clients. */
-export const scenario = (exec, size, seconds) => ({
-  executor: 'per-vu-iterations',
-  exec,
-  vus: vus(size),
-  iterations: 1,
-  maxDuration: `${Math.ceil(seconds)}s`,
-  gracefulStop: '5s',
-});
+/** Seconds in which so many clients are there, or never. */
+const gatherSeconds = (size) => size / RAMP + PATIENCE_SECONDS;
+
+/**
+ * k6's scenarios, one for each function: the first runs once in each VU, all of them together for `size` clients, the
+ * others in a VU of their own. They may take so many seconds once the clients are there.
+ */
+export function scenarios(size, seconds, exec, ...others) {
+  const once = (name, count) => ({
+    executor: 'per-vu-iterations',
+    exec: name,
+    vus: count,
+    iterations: 1,
+    maxDuration: `${Math.ceil(gatherSeconds(size) + seconds + PATIENCE_SECONDS)}s`,
+    gracefulStop: '5s',
+  });
+  const beside = others.map((name) => [name, once(name, 1)]);
+  return { [exec]: once(exec, vus(size)), ...Object.fromEntries(beside) };
+}
+
+/** Waits until the server counts `size` clients; `ask` is how many it counts. For the functions beside the crowd. */
+export const awaitCrowd = (size, ask) => until(() => ask() >= size, gatherSeconds(size));
 
 /** What every run with a crowd must show. A connect that fails is tried again; whether one may is `mayFail`. */
-export const crowdFigures = (size, { mayFail = false } = {}) => [
+export const crowdFigures = (size, { mayFail = false, p99 = CONNECT_P99_MS } = {}) => [
   count(joined, `==${size}`, 'clients that connected and were let into their channel'),
-  time(connectTime, 'p(99)', `<${CONNECT_P99_MS}`, 'from opening a socket to connection_established, 99 of 100'),
-  time(joinTime, 'p(99)', `<${CONNECT_P99_MS}`, 'from there to subscription_succeeded, 99 of 100'),
+  time(connectTime, 'p(99)', `<${p99}`, 'from opening a socket to connection_established, 99 of 100'),
+  time(joinTime, 'p(99)', `<${p99}`, 'from there to subscription_succeeded, 99 of 100'),
   count(unreached, mayFail ? '' : '==0', 'connects that failed'),
   count(refused, '==0', 'subscriptions that were refused'),
   count(lost, '==0', 'connections that ended before we ended them'),
@@ -51,17 +67,16 @@ export function share(size) {
 }
 
 /**
- * This VU's share of `size` clients, opened as if all were opened by one hand at `perSecond`; `make(n)` gives the n-th:
- * a client and the name of its channel. Resolves to those that have joined, when the others have had their time.
+ * This VU's share of `size` clients, opened as if all were opened by one hand; `make(n)` gives the n-th: `client`,
+ * `channel` and what else it likes. Resolves to those that have joined, when the others have had their time.
  */
-export async function gather(size, perSecond, make) {
+export async function gather(size, make) {
   const start = now();
   const crowd = share(size).map(async (n) => {
-    await at(start + (n * 1_000) / perSecond);
-    const { client, channel } = make(n);
-    const member = { n, client, channel: client.subscribe(channel) };
-    if (await within(PATIENCE_MS, join(member))) return member;
-    client.disconnect();
+    await at(start + (n * 1_000) / RAMP);
+    const member = make(n);
+    if (await within(PATIENCE_SECONDS * 1_000, join(member))) return member;
+    member.client.disconnect();
     return undefined;
   });
   return (await Promise.all(crowd)).filter((member) => member);

@@ -25,8 +25,13 @@ export function publishNumber(channels, n) {
 /** Tells the subscribers that no number follows the last of so many. */
 export const publishEnd = (channels, numbers) => publish(channels, END, { numbers });
 
-/** Counts from now on what comes on a channel. Resolves at the stream's end. */
-export function follow(channel) {
+/** A client of a crowd that counts what comes on the channel; `end` resolves at the stream's end. */
+export function follower(client, name) {
+  const channel = client.subscribe(name);
+  return { client, channel, end: follow(channel) };
+}
+
+function follow(channel) {
   let next = 0;
   channel.bind(EVENT, ({ n, sent }, came) => {
     if (n < next) return repeated.add(1);

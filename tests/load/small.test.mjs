@@ -101,7 +101,8 @@ test('a server that is not there fails the run, and is named', { timeout: 60_000
 });
 
 test('a client that was not let in fails the run', { timeout: 60_000 }, async () => {
-  const { code, output } = await run('load-tests/connections.js', { SOCKETS: 2, HOLD: 0, BELLWIRE_APP_SECRET: 'wrong' });
+  const stranger = { SOCKETS: 2, HOLD: 0, BELLWIRE_APP_SECRET: 'wrong' };
+  const { code, output } = await run('load-tests/connections.js', stranger);
   assert.equal(code, THRESHOLD, output);
   assert.match(output, /FAILED +2 +\(must be == 0\) +subscriptions that were refused/);
 });

@@ -25,6 +25,13 @@ export function publish(channels, name, data) {
   return taken;
 }
 
+/** Members of all presence channels whose names begin so. */
+export function userCount(prefix) {
+  const answer = call('GET', '/channels', { filter_by_prefix: prefix, info: 'user_count' });
+  if (answer.status !== 200) return 0;
+  return Object.values(answer.json('channels')).reduce((sum, { user_count }) => sum + user_count, 0);
+}
+
 /** Sockets that are subscribed to a channel. */
 export function subscriptionCount(channel) {
   const answer = call('GET', `/channels/${channel}`, { info: 'subscription_count' });
