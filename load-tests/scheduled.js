@@ -6,7 +6,7 @@
 
 import { Counter, Trend } from 'k6/metrics';
 import { after, now, within } from './lib/clock.js';
-import { awaitCrowd, crowdFigures, dismiss, gather, scenarios } from './lib/crowd.js';
+import { awaitCrowd, crowdFigures, dismiss, gather, scenarios, share } from './lib/crowd.js';
 import { Figures, count, time } from './lib/figures.js';
 import { until } from './lib/pace.js';
 import { ANY } from './lib/pusher/channel.js';
@@ -36,7 +36,7 @@ const lateness = new Trend('lateness', true);
 const inInbox = new Counter('in_inbox');
 
 /** How many the n-th user gets. */
-const share = (n) => Math.floor((SCHEDULED - 1 - n) / USERS) + 1;
+const quota = (n) => share(SCHEDULED, n, USERS).length;
 
 const figures = new Figures('scheduled', [
   ...crowdFigures(USERS),
@@ -48,7 +48,7 @@ const figures = new Figures('scheduled', [
   time(lateness, 'p(50)', '', 'from when it was due to its arrival, half of them'),
   time(lateness, 'p(99)', '', '99 of 100'),
   time(lateness, 'max', `<${WITHIN * 1_000}`, 'the last'),
-  count(inInbox, `==${share(0)}`, "unread notifications that the first user's inbox gained"),
+  count(inInbox, `==${quota(0)}`, "unread notifications that the first user's inbox gained"),
 ]);
 
 export const options = figures.options({ scenarios: scenarios(USERS, LEAD + PATIENCE, 'receive', 'schedule') });
@@ -65,7 +65,7 @@ export async function receive({ run }) {
   const crowd = await gather(USERS, (n) => {
     const client = new Pusher();
     const channel = client.subscribe(`private-notification.${target.firstUser + n}`);
-    return { client, channel, end: collect(channel, run, share(n)) };
+    return { client, channel, end: collect(channel, run, quota(n)) };
   });
   await within((LEAD + PATIENCE) * 1_000, Promise.all(crowd.map(({ end }) => end)));
   await after(REPEATS_MS);
@@ -100,7 +100,7 @@ export function schedule({ run, others, unread }) {
     accepted.add(size);
   }
   acceptTime.add(now() - began);
-  until(() => now() > due && unreadCount() >= unread + share(0), LEAD + PATIENCE);
+  until(() => now() > due && unreadCount() >= unread + quota(0), LEAD + PATIENCE);
   inInbox.add(unreadCount() - unread);
 }
 

@@ -24,7 +24,7 @@ const unreached = new Counter('unreached');
 const refused = new Counter('refused');
 
 /** The VUs that share so many clients. */
-export const vus = (size) => Math.min(VUS, size);
+const vus = (size) => Math.min(VUS, size);
 
 /** Seconds in which so many clients are there, or never. */
 const gatherSeconds = (size) => size / RAMP + PATIENCE_SECONDS;
@@ -59,10 +59,10 @@ export const crowdFigures = (size, { mayFail = false, p99 = CONNECT_P99_MS } = {
   count(lost, '==0', 'connections that ended before we ended them'),
 ];
 
-/** The numbers of this VU's clients among `size`. */
-export function share(size) {
+/** Those of the numbers below `size` that fall to the n-th of so many that share them. */
+export function share(size, n, among) {
   const numbers = [];
-  for (let n = exec.scenario.iterationInTest; n < size; n += vus(size)) numbers.push(n);
+  for (let each = n; each < size; each += among) numbers.push(each);
   return numbers;
 }
 
@@ -72,7 +72,8 @@ export function share(size) {
  */
 export async function gather(size, make) {
   const start = now();
-  const crowd = share(size).map(async (n) => {
+  const mine = share(size, exec.scenario.iterationInTest, vus(size));
+  const crowd = mine.map(async (n) => {
     await at(start + (n * 1_000) / RAMP);
     const member = make(n);
     if (await within(PATIENCE_SECONDS * 1_000, join(member))) return member;
