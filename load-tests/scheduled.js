@@ -9,7 +9,6 @@ import { after, now, within } from './lib/clock.js';
 import { awaitCrowd, crowdFigures, dismiss, gather, scenarios, share } from './lib/crowd.js';
 import { Figures, count, time } from './lib/figures.js';
 import { until } from './lib/pace.js';
-import { ANY } from './lib/pusher/channel.js';
 import { Pusher } from './lib/pusher/client.js';
 import * as rest from './lib/rest.js';
 import { number } from './lib/settings.js';
@@ -76,7 +75,7 @@ export async function receive({ run }) {
 function collect(channel, run, expected) {
   const seen = new Set();
   return new Promise((resolve) => {
-    channel.bind(ANY, ({ type, title }, came) => {
+    channel.bind('notification:created', ({ type, title }, came) => {
       const [mark, n, due] = String(title).split(' ');
       if (type !== TYPE || mark !== run) return;
       if (seen.has(n)) return repeated.add(1);

@@ -2,9 +2,6 @@
 
 import { Emitter } from './emitter.js';
 
-/** Bound to this, a listener gets every event of the application, its name last. */
-export const ANY = '*';
-
 /** Beside the application's events: `subscribed` (its data), `refused` (why) and `gap` (the end of what is kept). */
 export class Channel extends Emitter {
   #client;
@@ -25,7 +22,6 @@ export class Channel extends Emitter {
       this.emit('gap', data, came);
     } else {
       this.emit(event, data, came);
-      this.emit(ANY, data, came, event);
     }
   }
 
