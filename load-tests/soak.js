@@ -24,7 +24,7 @@ const CHURN = number('CHURN', 50);
 const P99_MS = number('P99_MS', 100);
 const MIB_A_MINUTE = number('MIB_A_MINUTE', 1);
 
-const SECONDS = MINUTES * 60;
+const SECONDS = Math.round(MINUTES * 60);
 const BROADCASTS = Math.round(SECONDS * RATE);
 const VISITS = Math.floor(SECONDS * CHURN);
 /** What growing to its working size costs is not counted. */
