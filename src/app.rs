@@ -1,6 +1,8 @@
 //! The composition root: builds every part from the configuration, hands each what it needs, runs, and drains.
 //! The only file that knows who stands behind each `Recipient`.
 
+mod notifications;
+
 use crate::auth::{Tokens, channel_policy, channel_signature, user_signature};
 use crate::catalog::Observer;
 use crate::config::{self, Config};
@@ -9,6 +11,7 @@ use crate::http::first_request::FirstRequest;
 use crate::http::routes::health::Started;
 use crate::http::routes::socket::Descriptor;
 use crate::http::{self, State};
+use crate::notifications::notifier::Notifier;
 use crate::notifications::templates;
 use crate::realtime::connect_limit::ConnectLimit;
 use crate::realtime::frame::{Ending, ToSession};
@@ -29,6 +32,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use notifications::Workers;
 
 /// Descriptors kept for everything that is no client: databases, webhooks, files.
 const SPARE_DESCRIPTORS: u64 = 500;
@@ -67,11 +72,8 @@ impl App {
         raise_file_limit();
         let config = Arc::new(config);
         let clock = Clock::System;
-        let db = open_database(&config.database)?;
-        migrate::run(&db).await?;
-        templates::seed(&db, clock.now()).await?;
-        let clash = |e: prometheus::Error| Error::new(Code::Internal, "The metrics clash.").because(e);
-        let metrics = Arc::new(Metrics::new().map_err(clash)?);
+        let db = open_ready(&config.database, &clock).await?;
+        let metrics = new_metrics()?;
         let tokens = Tokens::new(db.clone(), clock.clone(), &config.auth);
         let apps: Vec<Arc<config::App>> = config.apps.iter().cloned().map(Arc::new).collect();
         let table = SessionTable::default();
@@ -108,7 +110,8 @@ impl App {
             metrics: metrics.clone(),
             registry: registry.clone(),
         });
-        let state = state(&config, (db, clock, tokens), &registry, &metrics)?;
+        let workers = Workers::start(&config, (&db, &clock), (&registry, &metrics), &sender);
+        let state = state(&config, (db, clock, tokens), (&registry, workers.notifier()), &metrics)?;
         let mut watched = vec![
             ("registry", registry.recipient()),
             ("sentinel", sentinel.recipient()),
@@ -116,6 +119,7 @@ impl App {
             ("webhook sweep", sweep.recipient()),
         ];
         watched.extend(hooks.as_ref().map(|hooks| ("Pusher webhooks", hooks.probe())));
+        watched.extend(workers.probes());
         let watchdog = watch(&config, watched)?;
         let patience = Duration::from_secs(config.server.shutdown_timeout_seconds);
         let (server, address) = bind(state, hub.clone(), routes)?;
@@ -154,6 +158,11 @@ impl App {
     }
 }
 
+fn new_metrics() -> Result<Arc<Metrics>> {
+    let clash = |e: prometheus::Error| Error::new(Code::Internal, "The metrics clash.").because(e);
+    Ok(Arc::new(Metrics::new().map_err(clash)?))
+}
+
 /// Prunes at its times, for as long as the thread that it is started on lives.
 fn retain(config: &Config, db: &Db, clock: &Clock) -> impl FnOnce() + Send + 'static {
     let (db, clock, config) = (db.clone(), clock.clone(), config.retention.clone());
@@ -170,7 +179,7 @@ fn retain(config: &Config, db: &Db, clock: &Clock) -> impl FnOnce() + Send + 'st
 fn state(
     config: &Arc<Config>,
     (db, clock, tokens): (Db, Clock, Tokens),
-    registry: &Addr<RegistryActor>,
+    (registry, notifier): (&Addr<RegistryActor>, Notifier),
     metrics: &Arc<Metrics>,
 ) -> Result<State> {
     let nudge = registry.clone().recipient();
@@ -185,6 +194,7 @@ fn state(
         vault,
         doorbell,
         cooldown: Arc::default(),
+        notifier,
         config: config.clone(),
         metrics: metrics.clone(),
     })
@@ -274,6 +284,14 @@ fn open_database(database: &config::Database) -> Result<Db> {
         pool_size: database.pool_size,
         wait: Duration::from_millis(database.wait_ms),
     })
+}
+
+/// The database with the present schema and the system's templates.
+async fn open_ready(database: &config::Database, clock: &Clock) -> Result<Db> {
+    let db = open_database(database)?;
+    migrate::run(&db).await?;
+    templates::seed(&db, clock.now()).await?;
+    Ok(db)
 }
 
 /// Those who were noted before the last stop and can no longer be back.

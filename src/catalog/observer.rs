@@ -85,12 +85,14 @@ pub struct Unit {
     tenant: TenantId,
     now: Timestamp,
     events: Vec<(&'static str, String)>,
+    /// Of other rooms.
+    further: Vec<NewEvent>,
 }
 
 impl Unit {
     /// A unit in which nothing has happened yet.
     pub const fn new(tenant: TenantId, now: Timestamp) -> Self {
-        Self { tenant, now, events: Vec::new() }
+        Self { tenant, now, events: Vec::new(), further: Vec::new() }
     }
 
     /// Whose data is changed.
@@ -101,6 +103,11 @@ impl Unit {
     /// When it is changed: one instant for the whole transaction.
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Events that are not the catalog's, written behind the catalog's as they are.
+    pub fn tell(&mut self, events: Vec<NewEvent>) {
+        self.further.extend(events);
     }
 
     pub(super) fn product_created(&mut self, product: &ProductResource) -> Result<()> {
@@ -157,7 +164,7 @@ impl Unit {
             data,
             except,
         };
-        self.events.into_iter().map(event).collect()
+        self.events.into_iter().map(event).chain(self.further).collect()
     }
 }
 

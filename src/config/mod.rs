@@ -5,6 +5,7 @@
 //! A key that no code reads has no line here.
 
 mod app;
+mod notifications;
 mod ports;
 mod retention;
 mod secret_keys;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
+pub use notifications::Notifications;
 pub use ports::PortRange;
 pub use retention::Retention;
 pub use secret_keys::{SecretKey, SecretKeys};
@@ -39,6 +41,8 @@ pub struct Config {
     pub channels: Channels,
     /// Outgoing webhooks.
     pub webhooks: Webhooks,
+    /// Who is told of what, and how much of it.
+    pub notifications: Notifications,
     /// How long rows are kept.
     pub retention: Retention,
     /// Logs.

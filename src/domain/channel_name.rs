@@ -74,6 +74,11 @@ impl ChannelName {
         Self(format!("private-notification.{user}").into())
     }
 
+    /// `private-webhooks.{id}`: what goes to a tenant's webhook endpoints alone. No user may join it.
+    pub fn tenant_webhooks(tenant: TenantId) -> Self {
+        Self(format!("private-webhooks.{tenant}").into())
+    }
+
     /// `presence-tenant.{id}`: who of a tenant is online.
     pub fn tenant_presence(tenant: TenantId) -> Self {
         Self(format!("presence-tenant.{tenant}").into())
@@ -116,7 +121,12 @@ impl ChannelName {
 
     /// Whether events of the outbox are published here, so that its past can be read from rows.
     pub fn carries_rows(&self) -> bool {
-        self.0.starts_with("private-tenant.") || self.0.starts_with("private-notification.")
+        self.0.starts_with("private-tenant.") || self.is_one_users()
+    }
+
+    /// Whether it is one user's own: what is published there is for that user, and for no webhook endpoint.
+    pub fn is_one_users(&self) -> bool {
+        is_one_users(&self.0)
     }
 
     /// `#server-to-user-{id}`: what back ends tell one signed-in user.
@@ -128,6 +138,11 @@ impl ChannelName {
     pub fn server_to_user_id(&self) -> Option<&str> {
         self.0.strip_prefix(SERVER_TO_USER)
     }
+}
+
+/// The same of a name that was not parsed.
+pub fn is_one_users(channel: &str) -> bool {
+    channel.starts_with("private-notification.")
 }
 
 /// Names are looked up, and those of one prefix found, by plain text.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What `*` alone leaves out: what the sender of webhooks tells of itself, and what was told to single users.
+const ASKED_FOR_BY_NAME: [&str; 2] = ["webhook:", "notification:"];
+
 /// One pattern. `*` at the end stands for any rest; elsewhere it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -21,10 +24,10 @@ impl EventFilter {
     }
 
     /// Whether an event of this name passes. `*` alone leaves out what the sender tells of itself
-    /// (`webhook:disabled`): that has to be asked for.
+    /// (`webhook:disabled`) and notifications (`notification:sent`): these have to be asked for.
     pub fn accepts(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
-            Some("") => !name.starts_with("webhook:"),
+            Some("") => !ASKED_FOR_BY_NAME.iter().any(|prefix| name.starts_with(prefix)),
             Some(prefix) => name.starts_with(prefix),
             None => self.0 == name,
         }
@@ -52,6 +55,8 @@ mod tests {
         assert!(accepts("*", "product:updated"));
         assert!(!accepts("*", "webhook:disabled"));
         assert!(accepts("webhook:*", "webhook:disabled"));
+        assert!(!accepts("*", "notification:sent"));
+        assert!(accepts("notification:*", "notification:sent"));
         assert!(accepts("product:*", "product:updated"));
         assert!(!accepts("product:*", "order:updated"));
         assert!(accepts("stock:updated", "stock:updated"));

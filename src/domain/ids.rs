@@ -77,6 +77,16 @@ row_id! {
     TemplateId;
     /// A row of `scheduled_notifications`: what goes out at its time.
     ScheduledId;
+    /// A row of `in_app_notifications`: one notification in one user's inbox.
+    NotificationId;
+    /// A row of `notification_log`: what became of a notification on one channel.
+    HistoryId;
+    /// A row of `notification_fan_outs`: a notification on its way to many.
+    FanOutId;
+    /// A row of `notification_digests`: what one user is told together.
+    DigestId;
+    /// A row of `event_subscriptions`.
+    SubscriptionId;
 }
 
 /// The id of a Pusher app, as the operator wrote it in `[[apps]] id`.

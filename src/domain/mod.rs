@@ -12,6 +12,7 @@ pub mod event_filter;
 pub mod fields;
 pub mod hook_url;
 pub mod ids;
+pub mod locale;
 pub mod nudge;
 pub mod position;
 pub mod secret;
@@ -26,9 +27,10 @@ pub use event_filter::EventFilter;
 pub use fields::Fields;
 pub use hook_url::parse_hook_url;
 pub use ids::{
-    AppId, CategoryId, DeliveryId, EndpointId, EventId, OrderId, ProductId, ScheduledId, SocketId,
-    TemplateId, TenantId, TokenId, UserId,
+    AppId, CategoryId, DeliveryId, DigestId, EndpointId, EventId, FanOutId, HistoryId, NotificationId,
+    OrderId, ProductId, ScheduledId, SocketId, SubscriptionId, TemplateId, TenantId, TokenId, UserId,
 };
+pub use locale::Locale;
 pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
 pub use position::{Epoch, Position};
 pub use secret::Secret;

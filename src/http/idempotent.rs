@@ -33,6 +33,18 @@ pub async fn create<T: Serialize>(
     create_once_shown(state, identity, cause, sent, work, |_| ()).await
 }
 
+/// The same with a status that depends on what was made.
+pub async fn create_with_status<T: Serialize>(
+    state: &State,
+    identity: &Identity,
+    cause: Cause,
+    sent: &Sent,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+    status: impl Fn(&T) -> StatusCode,
+) -> Result<HttpResponse> {
+    once(state, identity, cause, sent, work, (|_| (), status)).await
+}
+
 /// The same where a part of the answer is shown once: `hide` takes it out of what is kept for a repeat.
 pub async fn create_once_shown<T: Serialize>(
     state: &State,
@@ -42,22 +54,33 @@ pub async fn create_once_shown<T: Serialize>(
     work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
     hide: impl FnOnce(&mut T),
 ) -> Result<HttpResponse> {
+    once(state, identity, cause, sent, work, (hide, |_| StatusCode::CREATED)).await
+}
+
+async fn once<T: Serialize>(
+    state: &State,
+    identity: &Identity,
+    cause: Cause,
+    sent: &Sent,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+    (hide, status): (impl FnOnce(&mut T), impl Fn(&T) -> StatusCode),
+) -> Result<HttpResponse> {
     let Some(key) = Key::of(sent)? else {
         let made = state.observer.commit(identity.tenant_id, cause.0, work).await?;
-        return Ok(respond::json(StatusCode::CREATED, respond::data_text(&made)?));
+        return Ok(respond::json(status(&made), respond::data_text(&made)?));
     };
     if let Some(answer) = key.find(state, identity).await? {
         return Ok(replay(answer));
     }
     let done = state.observer.commit(identity.tenant_id, cause.0, async |conn, unit| {
         let mut made = work(conn, unit).await?;
-        let answer = respond::data_text(&made)?;
+        let (status, answer) = (status(&made), respond::data_text(&made)?);
         hide(&mut made);
-        key.keep(conn, identity, unit, respond::data_text(&made)?).await?;
-        Ok(answer)
+        key.keep(conn, identity, unit, (status, respond::data_text(&made)?)).await?;
+        Ok((status, answer))
     });
     match done.await {
-        Ok(body) => Ok(respond::json(StatusCode::CREATED, body)),
+        Ok((status, body)) => Ok(respond::json(status, body)),
         Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
     }
 }
@@ -98,8 +121,14 @@ impl Key {
         }
     }
 
-    async fn keep(&self, conn: &mut Conn, identity: &Identity, unit: &Unit, body: String) -> Result<()> {
-        let status = i32::from(StatusCode::CREATED.as_u16());
+    async fn keep(
+        &self,
+        conn: &mut Conn,
+        identity: &Identity,
+        unit: &Unit,
+        (status, body): (StatusCode, String),
+    ) -> Result<()> {
+        let status = i32::from(status.as_u16());
         let answer = Answer { fingerprint: self.fingerprint.clone(), status, body };
         let owner = (identity.tenant_id, identity.user_id);
         idempotency::keep(conn, owner, &self.text, &answer, unit.now()).await

@@ -4,6 +4,7 @@ use crate::auth::Tokens;
 use crate::catalog::Observer;
 use crate::config::Config;
 use crate::domain::Clock;
+use crate::notifications::notifier::Notifier;
 use crate::storage::Db;
 use crate::telemetry::Metrics;
 use crate::webhooks::{Cooldown, Doorbell, Vault};
@@ -26,6 +27,8 @@ pub struct State {
     pub doorbell: Doorbell,
     /// How often endpoints may be called by hand.
     pub cooldown: Arc<Cooldown>,
+    /// The bounds on notifying, and whoever works at it.
+    pub notifier: Notifier,
     /// The settings.
     pub config: Arc<Config>,
     /// The counters.

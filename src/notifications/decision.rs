@@ -22,6 +22,8 @@ pub enum Trigger {
     Immediate,
     /// It was scheduled for a time.
     Scheduled,
+    /// It is a digest: that it is gathered and when it goes was decided when it was begun.
+    Digest,
 }
 
 words! {
@@ -68,6 +70,9 @@ impl Decision {
         if !settled.enabled {
             return Self::Skip(SkipReason::TurnedOff);
         }
+        if question.trigger == Trigger::Digest {
+            return Self::Send(DueReason::Digest);
+        }
         if let DigestMode::Every(frequency) = settled.digest {
             let quiet = settled.quiet_hours.unwrap_or_default();
             let window = DigestWindow::after_quiet(now, frequency, quiet, &wishes.zone);
@@ -85,7 +90,7 @@ impl Decision {
             Trigger::Immediate if question.channel.disturbs() => {
                 settled.quiet_hours.unwrap_or(QuietHours::OFF)
             }
-            Trigger::Immediate => QuietHours::OFF,
+            Trigger::Immediate | Trigger::Digest => QuietHours::OFF,
         }
     }
 

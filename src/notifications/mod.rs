@@ -1,10 +1,13 @@
 //! Notifications: who is told of what, on which channel, when, and in which words.
 //!
-//! Its core is pure: what happened and what time it is go in, decisions come out.
+//! Pure is what decides: what happened and what time it is go in, decisions come out.
 //! - When: [`quiet_hours`] and [`effective_time`], [`asked_time`], [`recurrence`], [`digest`], [`best_time`], and
 //!   [`retry`] for a channel that failed.
 //! - Whether and how: [`preferences`] and [`subscriptions`] hold what people chose, [`decision`] applies it.
 //! - In which words: [`template`].
+//! - Into being: [`dispatch()`](dispatch::dispatch) writes what was decided, for [`recipients`] read from rows.
+//! - Asked for: [`draft`] and [`send`], which goes on by [`fan_out`] where there are many; [`history`] tells what became
+//!   of it. Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 //!
 //! Around it are the rows: [`templates`], the system's words and the tenants' own, in versions.
@@ -14,20 +17,33 @@ pub mod best_time;
 pub mod channel;
 pub mod decision;
 pub mod digest;
+pub mod dispatch;
+pub mod draft;
 pub mod effective_time;
+pub mod fan_out;
+pub mod fan_out_work;
+pub mod herald;
+pub mod history;
 pub mod kind;
+pub mod notifier;
+mod preference_rows;
 pub mod preferences;
 pub mod priority;
 pub mod quiet_hours;
+pub mod recipients;
 pub mod recurrence;
 pub mod retry;
+pub mod send;
+pub mod send_limits;
 pub mod status;
 pub mod subscriptions;
 pub mod template;
 pub mod templates;
 mod words;
+pub mod worker;
 
 pub use channel::Channel;
+pub use dispatch::Notice;
 pub use kind::NotificationType;
 pub use priority::Priority;
 pub use quiet_hours::QuietHours;

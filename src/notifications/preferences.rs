@@ -8,6 +8,7 @@
 use super::digest::DigestFrequency;
 use super::{Channel, NotificationType, QuietHours};
 use crate::domain::{EventFilter, Zone};
+use std::collections::BTreeSet;
 
 /// Whether notifications are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,13 @@ impl Wishes {
         Self { zone, own: Vec::new(), tenant: Vec::new() }
     }
 
+    /// The channels of a notification of this type whose sender names none: the inbox, and those that somebody, the
+    /// recipient or their tenant, turned on in so many words.
+    pub fn preferred(&self, kind: &NotificationType) -> BTreeSet<Channel> {
+        let wanted = |channel: Channel| channel == Channel::InApp || self.settled(channel, kind).asked_for;
+        Channel::ALL.iter().copied().filter(|channel| wanted(*channel)).collect()
+    }
+
     /// What holds for a notification of this type on this channel.
     pub fn settled(&self, channel: Channel, kind: &NotificationType) -> Settled {
         let narrowest_first = |preferences: &[Preference]| {
@@ -74,8 +82,10 @@ impl Wishes {
         };
         let (own, tenant) = (narrowest_first(&self.own), narrowest_first(&self.tenant));
         let all = || own.iter().chain(&tenant);
+        let said = all().find_map(|p| p.enabled);
         Settled {
-            enabled: all().find_map(|p| p.enabled).unwrap_or(true),
+            enabled: said.unwrap_or(true),
+            asked_for: said == Some(true),
             digest: all().find_map(|p| p.digest).unwrap_or(DigestMode::Off),
             quiet_hours: all().find_map(|p| p.quiet_hours),
         }
@@ -87,6 +97,8 @@ impl Wishes {
 pub struct Settled {
     /// Whether it is on.
     pub enabled: bool,
+    /// Whether somebody turned it on, rather than nobody having said anything.
+    pub asked_for: bool,
     /// Whether it is gathered.
     pub digest: DigestMode,
     /// The quiet hours that somebody chose; none when nobody did.
@@ -109,7 +121,8 @@ mod tests {
 
     #[test]
     fn all_is_on_and_by_itself_until_somebody_says_otherwise() {
-        let expected = Settled { enabled: true, digest: DigestMode::Off, quiet_hours: None };
+        let expected =
+            Settled { enabled: true, asked_for: false, digest: DigestMode::Off, quiet_hours: None };
         for channel in Channel::ALL {
             assert_eq!(settled(&[], &[], *channel, "order:created"), expected);
         }
@@ -148,7 +161,19 @@ mod tests {
             Preference { digest: Some(daily), ..Preference::default() },
         ];
         let tenant = [Preference { quiet_hours: Some(quiet), ..Preference::default() }];
-        let expected = Settled { enabled: false, digest: daily, quiet_hours: Some(quiet) };
+        let expected = Settled { enabled: false, asked_for: false, digest: daily, quiet_hours: Some(quiet) };
         assert_eq!(settled(&own, &tenant, Channel::Email, "promo"), expected);
+    }
+
+    #[test]
+    fn who_names_no_channel_reaches_the_inbox_and_what_was_turned_on() {
+        let preferred = |own: Vec<Preference>, kind: &str| {
+            let wishes = Wishes { own, ..Wishes::none(Zone::UTC) };
+            wishes.preferred(&NotificationType::parse(kind).unwrap())
+        };
+        assert_eq!(preferred(Vec::new(), "promo"), BTreeSet::from([Channel::InApp]));
+        let mail = || vec![turned(true, Some(Channel::Email), Some("order:*"))];
+        assert_eq!(preferred(mail(), "promo"), BTreeSet::from([Channel::InApp]));
+        assert_eq!(preferred(mail(), "order:created"), BTreeSet::from([Channel::InApp, Channel::Email]));
     }
 }

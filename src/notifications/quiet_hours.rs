@@ -42,6 +42,22 @@ impl QuietHours {
         Ok(Self { start: time_of_day(start)?, end: time_of_day(end)? })
     }
 
+    /// The same from minutes after midnight, as rows keep them; none for what is no time of day.
+    pub fn from_minutes(start: i32, end: i32) -> Option<Self> {
+        let time = |minutes: i32| {
+            let hour = i8::try_from(minutes.div_euclid(60)).ok()?;
+            Time::new(hour, i8::try_from(minutes.rem_euclid(60)).ok()?, 0, 0).ok()
+        };
+        Some(Self { start: time(start)?, end: time(end)? })
+    }
+
+    /// Minutes after midnight of both; none where seconds would be lost.
+    pub fn minutes(&self) -> Option<(i32, i32)> {
+        let minutes =
+            |time: Time| (time.second() == 0).then(|| i32::from(time.hour()) * 60 + i32::from(time.minute()));
+        Some((minutes(self.start)?, minutes(self.end)?))
+    }
+
     /// When they begin, as `22:00:00`.
     pub fn start(&self) -> String {
         written(self.start)

@@ -195,6 +195,41 @@ macro_rules! insert_rows {
 }
 pub(crate) use insert_rows;
 
+/// As [`insert_rows!`], leaving out the rows that are there already, by any unique key: gives what each new one returns,
+/// in their order. Use it where repeats are common, or harmless; a row that is left out is not seen.
+macro_rules! insert_new_rows {
+    ($conn:expr, $table:expr, $rows:expr, $returning:expr) => {{
+        let rows = $rows;
+        match $conn {
+            $crate::storage::Conn::Postgres(object) => {
+                let mut returned = Vec::with_capacity(rows.len());
+                for rows in rows.chunks(1_000) {
+                    let insert = diesel::insert_into($table).values(rows).on_conflict_do_nothing();
+                    let insert = insert.returning($returning);
+                    let object = &mut **object;
+                    returned.append(&mut diesel_async::RunQueryDsl::get_results(insert, object).await?);
+                }
+                returned
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let insert = move |c: &mut diesel::SqliteConnection| {
+                    let one = |row| {
+                        let insert = diesel::insert_into($table).values(row).on_conflict_do_nothing();
+                        let insert = insert.returning($returning);
+                        diesel::OptionalExtension::optional(diesel::RunQueryDsl::get_result(insert, c))
+                    };
+                    rows.iter()
+                        .map(one)
+                        .filter_map(std::result::Result::transpose)
+                        .collect::<diesel::QueryResult<Vec<_>>>()
+                };
+                object.spawn_blocking(insert).await?
+            }
+        }
+    }};
+}
+pub(crate) use insert_new_rows;
+
 impl Db {
     /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
     pub fn open(options: DbOptions) -> Result<Self> {

@@ -28,7 +28,7 @@ pub struct NewEvent {
 }
 
 /// Writes the events, in order, and a delivery for each active endpoint of the tenant whose filters accept
-/// the event. Call it last in the transaction: on PostgreSQL it holds the event order lock to the end of it.
+/// the event, unless it is published on one user's own channel. Call it last in the transaction: on PostgreSQL it holds the event order lock to the end of it.
 pub async fn write(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Result<Committed> {
     if new.is_empty() {
         return Ok(Committed { events: Arc::new([]), endpoints: Vec::new() });
@@ -45,6 +45,12 @@ pub async fn write(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Resul
     let touched: BTreeSet<EndpointId> = deliveries.iter().map(|row| row.webhook_id).collect();
     insert_deliveries(conn, deliveries).await?;
     Ok(Committed { events: written.into(), endpoints: touched.into_iter().collect() })
+}
+
+/// Takes the event order lock before [`write()`] does: what is read from here on has seen the rows of every event that
+/// is written, and will stand before all that are not.
+pub async fn take_turn(conn: &mut Conn) -> Result<()> {
+    lock::event_order(conn).await
 }
 
 /// Writes an event that goes to one endpoint alone, whatever its filters say, and its delivery. As [`write()`],
@@ -198,7 +204,9 @@ struct Subscriber {
 
 impl Subscriber {
     fn wants(&self, event: &Event) -> bool {
-        self.tenant == event.tenant_id && self.filters.iter().any(|f| f.accepts(event.name.as_str()))
+        self.tenant == event.tenant_id
+            && !event.channel.is_one_users()
+            && self.filters.iter().any(|f| f.accepts(event.name.as_str()))
     }
 }
 

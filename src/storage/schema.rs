@@ -332,6 +332,7 @@ table! {
         reason -> Nullable<Text>,
         attempts -> Integer,
         error_message -> Nullable<Text>,
+        payload -> Nullable<Text>,
         external_id -> Nullable<Text>,
         in_app_id -> Nullable<BigInt>,
         scheduled_id -> Nullable<BigInt>,
@@ -434,6 +435,25 @@ table! {
     }
 }
 
+table! {
+    notification_fan_outs (id) {
+        id -> BigInt,
+        tenant_id -> BigInt,
+        role -> Nullable<Text>,
+        request -> Text,
+        after_user_id -> BigInt,
+        status -> Text,
+        sent -> BigInt,
+        skipped -> BigInt,
+        failed -> BigInt,
+        attempts -> Integer,
+        next_attempt_at -> Timestamp,
+        last_error -> Nullable<Text>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
 joinable!(users -> tenants (tenant_id));
 joinable!(order_items -> orders (order_id));
 joinable!(webhook_deliveries -> webhooks (webhook_id));
@@ -467,4 +487,5 @@ allow_tables_to_appear_in_same_query!(
     notification_engagement,
     scheduler_runs,
     notification_cursors,
+    notification_fan_outs,
 );

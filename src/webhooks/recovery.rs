@@ -6,6 +6,7 @@
 use super::deliveries::{self, DeliveryResource};
 use super::endpoint::Endpoint;
 use super::time_range::TimeRange;
+use crate::domain::channel_name;
 use crate::domain::fields::Given;
 use crate::domain::{
     ChannelName, Clock, Code, DeliveryId, EndpointId, Error, EventFilter, EventId, EventName, Fields, Result,
@@ -230,6 +231,7 @@ pub async fn replay(
 struct Past {
     id: EventId,
     name: String,
+    channel: String,
     made: Timestamp,
 }
 
@@ -237,6 +239,7 @@ impl Past {
     fn is_wanted(&self, endpoint: &Endpoint, wanted: &Wanted) -> bool {
         let accepted = |filters: &[EventFilter]| filters.iter().any(|filter| filter.accepts(&self.name));
         self.name != TEST
+            && !channel_name::is_one_users(&self.channel)
             && wanted.made.contains(self.made)
             && accepted(&endpoint.events)
             && wanted.events.as_deref().is_none_or(accepted)
@@ -249,7 +252,7 @@ async fn past(conn: &mut Conn, endpoint: &Endpoint, (after, to): (EventId, Event
         .filter(e::id.gt(after).and(e::id.lt(to)))
         .order(e::id)
         .limit(WINDOW)
-        .select((e::id, e::name, e::created_at));
+        .select((e::id, e::name, e::channel, e::created_at));
     Ok(on_conn!(conn, c => query.load(c).await)?)
 }
 

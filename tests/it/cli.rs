@@ -49,14 +49,27 @@ async fn a_token_verifies_until_it_is_revoked(db: TestDb) {
 async fn lists_show_what_was_made(db: TestDb) {
     let program = with_user(&db).await;
     program.json(&["token", "create", "--user", "1", "--name", "laptop"]).await;
-    assert_eq!(program.json(&["tenant", "list"]).await, json!({"data": [{"id": 1, "name": "Shop"}]}));
+    assert_eq!(
+        program.json(&["tenant", "list"]).await,
+        json!({"data": [
+            {"id": 1, "name": "Shop", "timezone": "UTC", "locale": "en"},
+        ]})
+    );
     let users = program.json(&["user", "list", "--tenant", "1"]).await;
-    assert_eq!(users, json!({"data": [{"id": 1, "name": "Ann", "email": "ann@shop.example"}]}));
+    assert_eq!(
+        users,
+        json!({"data": [{
+            "id": 1, "name": "Ann", "email": "ann@shop.example", "role": null, "timezone": null, "locale": null,
+        }]})
+    );
     let tokens = program.json(&["token", "list", "--user", "1"]).await;
     assert_eq!(tokens["data"][0]["abilities"], json!(["*"]));
     assert_eq!(tokens["data"][0].get("token"), None, "a token is shown once");
     let human = program.run(&["user", "list", "--tenant", "1"]).await.stdout;
-    assert_eq!(human, "id  name  email\n1   Ann   ann@shop.example\n");
+    assert_eq!(
+        human,
+        "id  name  email             role  timezone  locale\n1   Ann   ann@shop.example  -     -         -\n"
+    );
     assert_eq!(program.run(&["webhook", "list", "--tenant", "1"]).await.stdout, "There are none yet.\n");
 }
 

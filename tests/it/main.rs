@@ -29,6 +29,7 @@ mod kill;
 mod kill_bad_endpoints;
 mod kill_strategies;
 mod notification_templates;
+mod notifications;
 mod orders;
 mod origins;
 mod outages;

@@ -2,10 +2,10 @@
 
 use crate::support::rest::{Reply, Rest};
 use crate::support::{TestDb, opening_time};
+use bellwire::domain::Locale;
 use bellwire::domain::TenantId;
 use bellwire::notifications::template::Variables;
 use bellwire::notifications::template::catalogue::system_templates;
-use bellwire::notifications::template::locale::Locale;
 use bellwire::notifications::templates::{Pinned, Shelf, compiled, seed};
 use bellwire::storage::schema::{notification_template_versions as v, notification_templates as t};
 use diesel::prelude::*;

@@ -1,3 +1,4 @@
+DROP TABLE notification_fan_outs;
 DROP TABLE notification_cursors;
 DROP TABLE scheduler_runs;
 DROP TABLE notification_engagement;

@@ -116,6 +116,7 @@ CREATE TABLE notification_log (
     reason VARCHAR(30),
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     error_message TEXT,
+    payload TEXT,
     external_id VARCHAR(255),
     in_app_id BIGINT,
     scheduled_id BIGINT,
@@ -152,6 +153,7 @@ CREATE TABLE user_notification_preferences (
 );
 CREATE UNIQUE INDEX user_notification_preferences_unique
     ON user_notification_preferences (tenant_id, COALESCE(user_id, 0), channel_type, notification_type);
+CREATE INDEX user_notification_preferences_user_index ON user_notification_preferences (tenant_id, user_id);
 
 CREATE TABLE event_subscriptions (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -224,3 +226,23 @@ CREATE TABLE notification_cursors (
     event_id BIGINT NOT NULL,
     updated_at TIMESTAMP NOT NULL
 );
+
+CREATE TABLE notification_fan_outs (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    role VARCHAR(50),
+    request TEXT NOT NULL,
+    after_user_id BIGINT NOT NULL DEFAULT 0,
+    status VARCHAR(10) NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+    sent BIGINT NOT NULL DEFAULT 0 CHECK (sent >= 0),
+    skipped BIGINT NOT NULL DEFAULT 0 CHECK (skipped >= 0),
+    failed BIGINT NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    next_attempt_at TIMESTAMP NOT NULL,
+    last_error TEXT,
+    created_at TIMESTAMP NOT NULL,
+    updated_at TIMESTAMP NOT NULL
+);
+CREATE INDEX notification_fan_outs_next_index
+    ON notification_fan_outs (next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_fan_outs_tenant_index ON notification_fan_outs (tenant_id, id);

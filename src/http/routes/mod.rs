@@ -1,6 +1,7 @@
 //! The routes, a file a resource: each reads the request, calls its room and answers, and decides nothing.
 
 pub mod broadcasting;
+pub mod broadcasts;
 pub mod categories;
 pub mod channels;
 pub mod health;

@@ -1,8 +1,7 @@
 //! The system's templates: every tenant can use them, and none can change them. Data files, read at the start.
 
-use super::locale::Locale;
 use super::{Template, TemplateKind, TemplateSource, Variables};
-use crate::domain::{Code, Error, Result};
+use crate::domain::{Code, Error, Locale, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

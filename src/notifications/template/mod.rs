@@ -8,7 +8,6 @@ mod absent;
 pub mod catalogue;
 mod engine;
 mod filters;
-pub mod locale;
 mod syntax;
 #[cfg(test)]
 mod tests;

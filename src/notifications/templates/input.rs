@@ -1,8 +1,8 @@
 //! What a request may say of a template: each field's rule once, for a new one, for a change and for a preview.
 
+use crate::domain::Locale;
 use crate::domain::fields::Given;
 use crate::domain::{Fields, Result};
-use crate::notifications::template::locale::Locale;
 use crate::notifications::template::{
     MAX_SOURCE_BYTES, Rendered, Template, TemplateKind, TemplateSource, Variables,
 };

@@ -1,9 +1,9 @@
 //! Lists of templates: the tenant's and the system's, without their words.
 
 use super::{TemplateBrief, TemplateRow, usable};
+use crate::domain::Locale;
 use crate::domain::{Result, TenantId};
 use crate::notifications::template::TemplateKind;
-use crate::notifications::template::locale::Locale;
 use crate::storage::page::{Columns, ListQuery, Listed, Page, lower, paged};
 use crate::storage::schema::notification_templates;
 use crate::storage::{Conn, on_conn};

@@ -2,9 +2,9 @@
 
 use super::usable;
 use super::version::VersionRow;
+use crate::domain::Locale;
 use crate::domain::{Result, TemplateId, TenantId};
 use crate::notifications::template::Template;
-use crate::notifications::template::locale::Locale;
 use crate::storage::schema::{notification_template_versions as v, notification_templates as t};
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;
@@ -48,6 +48,11 @@ impl Shelf {
             Candidate { code, is_own: tenant.is_some(), locale, pinned: Pinned { template, version } }
         };
         Ok(Self(rows.into_iter().map(candidate).collect()))
+    }
+
+    /// All that it holds.
+    pub fn all(&self) -> BTreeSet<Pinned> {
+        self.0.iter().map(|one| one.pinned).collect()
     }
 
     /// The template for who reads these languages, best first ([`Locale::chain`]): the tenant's own in the first

@@ -11,6 +11,8 @@ use bellwire::auth::Tokens;
 use bellwire::config::Config;
 use bellwire::domain::{EndpointId, WakeEndpoints};
 use bellwire::http::{self, State, middleware};
+use bellwire::notifications::notifier::Notifier;
+use bellwire::notifications::send_limits::SendLimits;
 use bellwire::webhooks::{Doorbell, Vault};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -77,6 +79,7 @@ impl Rest {
             vault: Vault::of(&config.webhooks, &db).unwrap(),
             doorbell: Doorbell::new(ear, shop.metrics.clone()),
             cooldown: Arc::default(),
+            notifier: Notifier::new(Arc::new(SendLimits::of(&config.notifications)), Vec::new()),
             config: Arc::new(config),
             metrics: shop.metrics.clone(),
         };

@@ -1,11 +1,20 @@
 //! `/api/v1/notifications`: who is told of what, when, and in which words.
 
+mod history;
+mod send;
 mod templates;
 
 use crate::http::respond::method_not_allowed;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
 
+/// A user's own: inbox, preferences, subscriptions, and the history of these.
+const READ: &str = "notifications:read";
+
+/// Telling others, and the history of all of the tenant: for back ends and managers.
+pub(super) const SEND: &str = "notifications:send";
+
 pub(in crate::http) fn configure(app: &mut ServiceConfig) {
+    configure_sending(app);
     configure_templates(app);
 }
 
@@ -28,4 +37,16 @@ fn configure_templates(app: &mut ServiceConfig) {
         .service(preview.default_service(method_not_allowed("POST")))
         .service(versions.default_service(method_not_allowed("GET")))
         .service(version.default_service(method_not_allowed("GET")));
+}
+
+fn configure_sending(app: &mut ServiceConfig) {
+    const BASE: &str = "/api/v1/notifications";
+    let send = resource(format!("{BASE}/send")).route(post().to(send::create));
+    let sending = resource(format!("{BASE}/sends/{{id}}")).route(get().to(send::show));
+    let history = resource(format!("{BASE}/history")).route(get().to(history::list));
+    let one = resource(format!("{BASE}/history/{{id}}")).route(get().to(history::show));
+    app.service(send.default_service(method_not_allowed("POST")))
+        .service(sending.default_service(method_not_allowed("GET")))
+        .service(history.default_service(method_not_allowed("GET")))
+        .service(one.default_service(method_not_allowed("GET")));
 }

@@ -1,0 +1,44 @@
+//! Sending, and how far it is where it goes to many.
+
+use super::SEND;
+use crate::auth::Identity;
+use crate::catalog::observer::Unit;
+use crate::domain::{FanOutId, Result};
+use crate::http::extract::{Body, Cause};
+use crate::http::{State, idempotent, respond};
+use crate::notifications::dispatch::Terms;
+use crate::notifications::fan_out;
+use crate::notifications::send::{self, SendReport, SendRequest};
+use crate::storage::Conn;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+
+pub(super) async fn create(
+    identity: Identity,
+    cause: Cause,
+    state: Data<State>,
+    body: Body,
+) -> Result<HttpResponse> {
+    identity.require(SEND)?;
+    let sent = body.read().await?;
+    let request = SendRequest::parse(sent.fields()?, state.clock.now())?;
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
+        let terms = Terms { limits: Some(&state.notifier.limits), except: cause.0, now: unit.now() };
+        let (report, events) = send::send(conn, identity.tenant_id, &request, terms).await?;
+        unit.tell(events);
+        Ok(report)
+    };
+    let status = |report: &SendReport| {
+        if report.goes_on() { StatusCode::ACCEPTED } else { StatusCode::CREATED }
+    };
+    let answer = idempotent::create_with_status(&state, &identity, cause, &sent, work, status).await;
+    state.notifier.wake();
+    answer
+}
+
+pub(super) async fn show(identity: Identity, state: Data<State>, id: Path<FanOutId>) -> Result<HttpResponse> {
+    identity.require(SEND)?;
+    let mut conn = state.db.read().await?;
+    respond::data(&fan_out::find(&mut conn, identity.tenant_id, *id).await?)
+}

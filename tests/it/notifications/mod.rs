@@ -1,0 +1,8 @@
+//! Notifications: how they come into being, and what becomes of them.
+
+mod desk;
+mod dispatching;
+mod fanning_out;
+mod history;
+mod sending;
+mod tabs;
