@@ -111,7 +111,8 @@ impl App {
             registry: registry.clone(),
         });
         let workers = Workers::start(&config, (&db, &clock), (&registry, &metrics), &sender);
-        let state = state(&config, (db, clock, tokens), (&registry, workers.notifier()), &metrics)?;
+        let told = (&registry, &endpoints, workers.notifier());
+        let state = state(&config, (db, clock, tokens), told, &metrics)?;
         let mut watched = vec![
             ("registry", registry.recipient()),
             ("sentinel", sentinel.recipient()),
@@ -179,11 +180,12 @@ fn retain(config: &Config, db: &Db, clock: &Clock) -> impl FnOnce() + Send + 'st
 fn state(
     config: &Arc<Config>,
     (db, clock, tokens): (Db, Clock, Tokens),
-    (registry, notifier): (&Addr<RegistryActor>, Notifier),
+    (registry, endpoints, notifier): (&Addr<RegistryActor>, &Endpoints, Notifier),
     metrics: &Arc<Metrics>,
 ) -> Result<State> {
     let nudge = registry.clone().recipient();
-    let observer = Observer::new(db.clone(), clock.clone(), nudge, metrics.clone());
+    let observer =
+        Observer::new(db.clone(), clock.clone(), nudge, metrics.clone()).with_standby(endpoints.standby());
     let doorbell = Doorbell::new(registry.clone().recipient(), metrics.clone());
     let vault = Vault::of(&config.webhooks, &db)?;
     Ok(State {

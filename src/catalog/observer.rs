@@ -8,8 +8,8 @@ use super::category::CategoryResource;
 use super::order::OrderResource;
 use super::product::ProductResource;
 use crate::domain::{
-    CategoryId, ChannelName, Clock, Code, Committed, Error, EventName, ProductId, Result, SocketId, TenantId,
-    Timestamp,
+    CategoryId, ChannelName, Clock, Code, Committed, Error, EventName, ProductId, Result, SocketId, Standby,
+    TenantId, Timestamp,
 };
 use crate::storage::outbox::{self, NewEvent};
 use crate::storage::{Conn, Db};
@@ -26,12 +26,19 @@ pub struct Observer {
     clock: Clock,
     nudge: Recipient<Committed>,
     metrics: Arc<Metrics>,
+    standby: Standby,
 }
 
 impl Observer {
     /// An observer that tells `nudge` of what it committed.
     pub fn new(db: Db, clock: Clock, nudge: Recipient<Committed>, metrics: Arc<Metrics>) -> Self {
-        Self { db, clock, nudge, metrics }
+        Self { db, clock, nudge, metrics, standby: Standby::default() }
+    }
+
+    /// The same, which leases deliveries to whoever stands by as it writes them.
+    #[must_use]
+    pub fn with_standby(self, standby: Standby) -> Self {
+        Self { standby, ..self }
     }
 
     /// Runs `work` and writes its unit's events in one transaction, then nudges. The connection `except`, which
@@ -42,7 +49,7 @@ impl Observer {
         except: Option<SocketId>,
         work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
     ) -> Result<T> {
-        let (value, committed) = commit(&self.db, &self.clock, (tenant, except), work).await?;
+        let (value, committed) = commit(&self.db, &self.clock, &self.standby, (tenant, except), work).await?;
         self.nudge(committed);
         Ok(value)
     }
@@ -65,6 +72,7 @@ impl Observer {
 pub(super) async fn commit<T>(
     db: &Db,
     clock: &Clock,
+    standby: &Standby,
     (tenant, except): (TenantId, Option<SocketId>),
     work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
 ) -> Result<(T, Committed)> {
@@ -73,7 +81,7 @@ pub(super) async fn commit<T>(
         let now = clock.now();
         let mut unit = Unit::new(tenant, now);
         let value = work(conn, &mut unit).await?;
-        let committed = outbox::write(conn, unit.into_events(except), now).await?;
+        let committed = outbox::write_for_standby(conn, unit.into_events(except), standby, now).await?;
         Ok((value, committed))
     })
     .await

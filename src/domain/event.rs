@@ -20,6 +20,12 @@ impl EventName {
     }
 }
 
+impl From<EventName> for Arc<str> {
+    fn from(name: EventName) -> Self {
+        name.0
+    }
+}
+
 impl fmt::Display for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

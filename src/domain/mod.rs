@@ -16,6 +16,7 @@ pub mod locale;
 pub mod nudge;
 pub mod position;
 pub mod secret;
+pub mod standby;
 pub mod zone;
 
 pub use channel_fact::{ChannelFact, ChannelNotice};
@@ -31,7 +32,8 @@ pub use ids::{
     OrderId, ProductId, ScheduledId, SocketId, SubscriptionId, TemplateId, TenantId, TokenId, UserId,
 };
 pub use locale::Locale;
-pub use nudge::{Committed, Probe, Wake, WakeEndpoints};
+pub use nudge::{Committed, Probe, ToEndpoint, Wake, WakeEndpoints};
 pub use position::{Epoch, Position};
 pub use secret::Secret;
+pub use standby::{Leased, Standby};
 pub use zone::Zone;

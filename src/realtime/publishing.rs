@@ -154,7 +154,7 @@ impl Handler<Say> for RegistryActor {
 mod tests {
     use super::*;
     use crate::config::{App, Channels};
-    use crate::domain::{Clock, EventId, Secret, SocketId, Wake};
+    use crate::domain::{Clock, EventId, Secret, SocketId, ToEndpoint};
     use crate::realtime::channel_table::ChannelTable;
     use crate::realtime::frame::ToSession;
     use crate::realtime::registry::{Join, Parts};
@@ -174,10 +174,10 @@ mod tests {
         type Context = Context<Self>;
     }
 
-    impl Handler<Wake> for Nobody {
+    impl Handler<ToEndpoint> for Nobody {
         type Result = ();
 
-        fn handle(&mut self, _: Wake, _: &mut Self::Context) {}
+        fn handle(&mut self, _: ToEndpoint, _: &mut Self::Context) {}
     }
 
     /// A session that passes on what it is to write to its client.

@@ -21,14 +21,14 @@ use super::protocol::pusher;
 use super::relay::{Relay, Step};
 use crate::config::{App, Channels};
 use crate::domain::{
-    AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Probe, SocketId, Wake,
-    WakeEndpoints,
+    AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Leased, Probe, SocketId,
+    ToEndpoint, WakeEndpoints,
 };
 use crate::storage::{Db, outbox};
 use crate::telemetry::Metrics;
 use actix::prelude::*;
 use futures_util::future::OptionFuture;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,7 @@ struct Vacated {
 }
 
 /// Makes the actor of an endpoint.
-pub type EndpointFactory = Box<dyn Fn(EndpointId) -> Recipient<Wake> + Send>;
+pub type EndpointFactory = Box<dyn Fn(EndpointId) -> Recipient<ToEndpoint> + Send>;
 
 /// What the registry is made of.
 pub struct Parts {
@@ -152,7 +152,7 @@ pub struct RegistryActor {
     relay: Relay,
     pub(super) channels: HashMap<ChannelKey, Channel>,
     history: Bounds,
-    endpoints: HashMap<EndpointId, Recipient<Wake>>,
+    endpoints: HashMap<EndpointId, Recipient<ToEndpoint>>,
 }
 
 pub(super) struct Channel {
@@ -282,15 +282,24 @@ impl RegistryActor {
 
     fn wake(&mut self, endpoint: EndpointId) {
         if let Some(recipient) = self.endpoints.get(&endpoint) {
-            match recipient.try_send(Wake) {
+            match recipient.try_send(ToEndpoint::Look) {
                 // A full mailbox holds a wake already.
                 Ok(()) | Err(actix::prelude::SendError::Full(_)) => return,
                 Err(actix::prelude::SendError::Closed(_)) => {}
             }
         }
         let recipient = (self.parts.endpoints)(endpoint);
-        let _ = recipient.try_send(Wake);
+        let _ = recipient.try_send(ToEndpoint::Look);
         self.endpoints.insert(endpoint, recipient);
+    }
+
+    /// Passes on what is leased to an endpoint. Where its actor is gone or full it is handed back on being dropped.
+    fn hand_over(&mut self, endpoint: EndpointId, leased: Vec<Leased>) {
+        let sent =
+            self.endpoints.get(&endpoint).map(|recipient| recipient.try_send(ToEndpoint::Send(leased)));
+        if !matches!(sent, Some(Ok(()))) {
+            self.wake(endpoint);
+        }
     }
 }
 
@@ -415,6 +424,13 @@ impl Handler<Committed> for RegistryActor {
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         let step = self.relay.nudged(&committed.events);
         self.step(&step, ctx);
+        let mut leased: BTreeMap<EndpointId, Vec<Leased>> = BTreeMap::new();
+        for one in committed.leased {
+            leased.entry(one.endpoint).or_default().push(one);
+        }
+        for (endpoint, leased) in leased {
+            self.hand_over(endpoint, leased);
+        }
         for endpoint in committed.endpoints {
             self.wake(endpoint);
         }

@@ -3,7 +3,13 @@
 use super::Conn;
 use crate::domain::Result;
 use diesel::sql_types::BigInt;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// Returns nothing that could be read.
+    fn pg_advisory_xact_lock(key: BigInt) -> Text;
+}
 
 /// An arbitrary number that names the lock within the database.
 const EVENT_ORDER: i64 = 7_236_842;
@@ -26,13 +32,17 @@ pub async fn system_templates(conn: &mut Conn) -> Result<()> {
 
 async fn hold(conn: &mut Conn, lock: i64) -> Result<()> {
     match conn {
-        Conn::Postgres(object) => {
-            diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-                .bind::<BigInt, _>(lock)
-                .execute(&mut **object)
-                .await?;
-            Ok(())
-        }
+        Conn::Postgres(object) => hold_on(object, lock).await,
         Conn::Sqlite(_) => Ok(()),
     }
+}
+
+/// [`event_order`] for who has another statement on its way to PostgreSQL meanwhile.
+pub(super) async fn event_order_on(conn: &AsyncPgConnection) -> Result<()> {
+    hold_on(conn, EVENT_ORDER).await
+}
+
+async fn hold_on(mut conn: &AsyncPgConnection, lock: i64) -> Result<()> {
+    diesel::select(pg_advisory_xact_lock(lock)).execute(&mut conn).await?;
+    Ok(())
 }

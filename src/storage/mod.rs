@@ -8,6 +8,7 @@
 //! another still needs the connection it opened.
 
 mod blocking;
+mod condition;
 mod error;
 pub mod idempotency;
 pub mod lock;
@@ -30,6 +31,7 @@ use sqlite::Durability;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use condition::condition;
 pub use error::Violation;
 
 /// SQLite's connection, made asynchronous by running each query on a blocking thread.

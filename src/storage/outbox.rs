@@ -1,14 +1,16 @@
 //! The outbox: events and their webhook deliveries, written in the transaction of the change that caused
 //! them, and read on by id. Whoever changes rows calls [`write()`]; whoever forwards events calls [`read_after`].
 
-use super::schema::{events, webhook_deliveries, webhooks};
+use super::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
 use super::{Conn, insert_rows, lock, on_conn};
+use crate::domain::standby::Place;
 use crate::domain::{
     ChannelName, Code, Committed, DeliveryId, EndpointId, Error, Event, EventFilter, EventId, EventName,
-    Result, SocketId, TenantId, Timestamp,
+    Leased, Result, SocketId, Standby, TenantId, Timestamp,
 };
+use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,21 +32,43 @@ pub struct NewEvent {
 /// Writes the events, in order, and a delivery for each active endpoint of the tenant whose filters accept
 /// the event, unless it is published on one user's own channel. Call it last in the transaction: on PostgreSQL it holds the event order lock to the end of it.
 pub async fn write(conn: &mut Conn, new: Vec<NewEvent>, now: Timestamp) -> Result<Committed> {
+    write_for_standby(conn, new, &Standby::default(), now).await
+}
+
+/// The same; what goes to endpoints that stand by and have no failure to live down is leased to them at once. Send what
+/// this returns on after the commit: leases that are dropped are handed back.
+pub async fn write_for_standby(
+    conn: &mut Conn,
+    new: Vec<NewEvent>,
+    standby: &Standby,
+    now: Timestamp,
+) -> Result<Committed> {
     if new.is_empty() {
-        return Ok(Committed { events: Arc::new([]), endpoints: Vec::new() });
+        return Ok(Committed { events: Arc::new([]), endpoints: Vec::new(), leased: Vec::new() });
     }
-    lock::event_order(conn).await?;
     let tenants: BTreeSet<TenantId> = new.iter().map(|e| e.tenant_id).collect();
-    let subscribers = active_endpoints(conn, tenants).await?;
+    let subscribers = active_endpoints_in_order(conn, tenants).await?;
     let written = insert(conn, new, now).await?;
-    let wanted = |event| subscribers.iter().filter(move |s| s.wants(event)).map(|s| s.endpoint);
-    let deliveries: Vec<DeliveryRow> = written
-        .iter()
-        .flat_map(|event| wanted(event).map(|endpoint| DeliveryRow::of(event, endpoint)))
-        .collect();
-    let touched: BTreeSet<EndpointId> = deliveries.iter().map(|row| row.webhook_id).collect();
-    insert_deliveries(conn, deliveries).await?;
-    Ok(Committed { events: written.into(), endpoints: touched.into_iter().collect() })
+    let (mut rows, mut places) = (Vec::new(), Vec::new());
+    for event in &written {
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.wants(event)) {
+            let place = subscriber.place(standby);
+            rows.push(DeliveryRow::of(event, subscriber.endpoint, place.as_ref()));
+            places.push((event, subscriber.endpoint, place));
+        }
+    }
+    let ids = insert_deliveries(conn, rows).await?;
+    let (mut endpoints, mut leased) = (BTreeSet::new(), Vec::new());
+    for ((event, endpoint, place), delivery) in places.into_iter().zip(ids) {
+        let Some(mut place) = place else {
+            endpoints.insert(endpoint);
+            continue;
+        };
+        let lease_until = place.lease_until(event.created_at);
+        place.leased(delivery, lease_until);
+        leased.push(Leased { delivery, endpoint, lease_until, event: event.clone(), place });
+    }
+    Ok(Committed { events: written.into(), endpoints: endpoints.into_iter().collect(), leased })
 }
 
 /// Takes the event order lock before [`write()`] does: what is read from here on has seen the rows of every event that
@@ -63,7 +87,7 @@ pub async fn write_for(
 ) -> Result<DeliveryId> {
     lock::event_order(conn).await?;
     let written = insert(conn, vec![new], now).await?;
-    let rows: Vec<DeliveryRow> = written.iter().map(|event| DeliveryRow::of(event, endpoint)).collect();
+    let rows: Vec<DeliveryRow> = written.iter().map(|event| DeliveryRow::of(event, endpoint, None)).collect();
     let ids = insert_deliveries(conn, rows).await?;
     ids.as_slice()
         .first()
@@ -200,6 +224,9 @@ struct Subscriber {
     endpoint: EndpointId,
     tenant: TenantId,
     filters: Vec<EventFilter>,
+    revision: i32,
+    /// Something of it failed and was not made good yet: its breaker decides what is sent.
+    is_in_doubt: bool,
 }
 
 impl Subscriber {
@@ -208,41 +235,60 @@ impl Subscriber {
             && !event.channel.is_one_users()
             && self.filters.iter().any(|f| f.accepts(event.name.as_str()))
     }
+
+    fn place(&self, standby: &Standby) -> Option<Place> {
+        if self.is_in_doubt { None } else { standby.take(self.endpoint, self.revision) }
+    }
 }
 
-async fn active_endpoints(conn: &mut Conn, tenants: BTreeSet<TenantId>) -> Result<Vec<Subscriber>> {
+/// Takes the event order lock, too: neither needs the other's answer, so PostgreSQL is asked for both at once.
+async fn active_endpoints_in_order(conn: &mut Conn, tenants: BTreeSet<TenantId>) -> Result<Vec<Subscriber>> {
+    let breaker = webhook_breakers::table.filter(webhook_breakers::webhook_id.eq(webhooks::id));
     let query = webhooks::table
         .filter(webhooks::tenant_id.eq_any(tenants).and(webhooks::is_active.eq(true)))
-        .select((webhooks::id, webhooks::tenant_id, webhooks::events));
-    let rows: Vec<(EndpointId, TenantId, serde_json::Value)> = on_conn!(conn, c => query.load(c).await)?;
+        .select((webhooks::id, webhooks::tenant_id, webhooks::events, webhooks::revision, exists(breaker)));
+    let rows: Vec<(EndpointId, TenantId, serde_json::Value, i32, bool)> = match conn {
+        Conn::Postgres(object) => {
+            let mut shared: &AsyncPgConnection = object;
+            let endpoints = async { Ok(query.load(&mut shared).await?) };
+            futures_util::future::try_join(endpoints, lock::event_order_on(object)).await?.0
+        }
+        Conn::Sqlite(object) => query.load(&mut **object).await?,
+    };
     // A filter that no longer parses matches nothing; the API and the command line write only good ones.
-    let subscriber = |(endpoint, tenant, filters)| Subscriber {
+    let subscriber = |(endpoint, tenant, filters, revision, is_in_doubt)| Subscriber {
         endpoint,
         tenant,
         filters: serde_json::from_value(filters).unwrap_or_default(),
+        revision,
+        is_in_doubt,
     };
     Ok(rows.into_iter().map(subscriber).collect())
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = webhook_deliveries)]
+#[diesel(table_name = webhook_deliveries, treat_none_as_default_value = false)]
 struct DeliveryRow {
     webhook_id: EndpointId,
     event_id: EventId,
     status: &'static str,
     due_at: Timestamp,
+    lease_owner: Option<String>,
+    lease_until: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl DeliveryRow {
-    fn of(event: &Event, endpoint: EndpointId) -> Self {
+    fn of(event: &Event, endpoint: EndpointId, place: Option<&Place>) -> Self {
         let at = event.created_at;
         Self {
             webhook_id: endpoint,
             event_id: event.id,
             status: "pending",
             due_at: at,
+            lease_owner: place.map(|place| place.owner().to_string()),
+            lease_until: place.map(|place| place.lease_until(at)),
             created_at: at,
             updated_at: at,
         }

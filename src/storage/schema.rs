@@ -153,6 +153,7 @@ table! {
         auth -> Nullable<Text>,
         encryption_key -> Nullable<Text>,
         deleted_at -> Nullable<Timestamp>,
+        revision -> Integer,
     }
 }
 

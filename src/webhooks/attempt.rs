@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 /// An attempt is begun only while its lease covers the endpoint's time and this much for the commit.
 const COMMIT_MARGIN: Duration = Duration::from_secs(3);
 
+/// Beyond the endpoint's timeout: time to wait for a permit before the request and for the commit after it.
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
 /// A request of several deliveries holds another permit for so many: each is to be written down, and what waits for
 /// that must not hold up the claims of others.
 const PER_PERMIT: usize = 8;
@@ -56,6 +59,11 @@ impl Target {
     /// What a lease must cover of an attempt that begins `now`.
     pub(super) fn lease_needed(&self, now: Timestamp) -> Timestamp {
         now.plus(self.endpoint.timeout + COMMIT_MARGIN)
+    }
+
+    /// How long a lease has to last that covers a request and the time before and after it.
+    pub(super) fn lease(&self) -> Duration {
+        self.endpoint.timeout + LEASE_MARGIN
     }
 
     /// When the endpoint's breaker opens.

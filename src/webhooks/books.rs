@@ -1,5 +1,6 @@
 //! `Books`: one transaction of the ledger: attempts written, breakers moved, claims made.
 
+use super::attempt::LEASE_MARGIN;
 use super::breaker::{Admission, Breaker};
 use super::delivery::{self, Delivery, Lease, Wanted};
 use super::delivery_log::{self, Attempt};
@@ -12,11 +13,7 @@ use crate::telemetry::Metrics;
 use actix::Recipient;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// Beyond the endpoint's timeout: time to wait for a permit before the POST and for the commit after it.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// An endpoint asks for up to `room` due deliveries.
 #[derive(Debug, Clone, Copy)]

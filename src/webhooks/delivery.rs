@@ -4,18 +4,20 @@
 //! that ran out is free for anybody. An outcome counts only while its row still has the owner and the number of
 //! attempts that were claimed (the fence); else somebody else has taken over, and the outcome is dropped.
 
-use crate::domain::{DeliveryId, EndpointId, EventId, Result, Timestamp};
+use crate::domain::{DeliveryId, EndpointId, EventId, Leased, Result, Timestamp};
 use crate::storage::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
-use crate::storage::{Conn, on_conn, on_conn_skipping_locked};
-use diesel::dsl::{exists, not, sql};
+use crate::storage::{Conn, condition, on_conn, on_conn_skipping_locked};
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// As text, so that the partial index on pending rows is used: a bound value would hide it from the planner.
-const PENDING: &str = "webhook_deliveries.status = 'pending'";
+condition!(
+    /// What the index on pending rows is for.
+    pub(super) Pending,
+    "webhook_deliveries.status = 'pending'"
+);
 
 /// A delivery leased to us.
 #[derive(Debug, Clone)]
@@ -39,6 +41,22 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// One that came to its endpoint's actor leased, at its first attempt.
+    pub(super) fn leased(leased: Leased) -> Self {
+        let endpoint = leased.endpoint;
+        let (id, lease_until, event) = leased.arrive();
+        Self {
+            id,
+            endpoint,
+            attempts: 0,
+            attempts_before: 0,
+            lease_until,
+            message_id: event.message_id,
+            event: event.name.into(),
+            data: event.data,
+        }
+    }
+
     /// Its lease, to be handed back.
     pub(super) fn lease(&self) -> Lease {
         (self.id, self.lease_until)
@@ -109,7 +127,7 @@ impl DueRow {
 async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
     use webhook_deliveries as d;
     let due = d::table
-        .filter(d::webhook_id.eq(wanted.endpoint).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::webhook_id.eq(wanted.endpoint).and(Pending).and(d::due_at.le(now)))
         .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
         .order((d::due_at, d::id))
         .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
@@ -122,13 +140,13 @@ async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Ve
 async fn lock_next(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
     use webhook_deliveries as d;
     let next = d::table
-        .filter(d::webhook_id.eq(wanted.endpoint).and(sql::<Bool>(PENDING)))
+        .filter(d::webhook_id.eq(wanted.endpoint).and(Pending))
         .order(d::id)
         .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
         .select(d::id);
     let ids: Vec<DeliveryId> = on_conn!(conn, c => next.load(c).await)?;
     let due = d::table
-        .filter(d::id.eq_any(&ids).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::id.eq_any(&ids).and(Pending).and(d::due_at.le(now)))
         .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
         .order(d::id)
         .select((d::id, d::event_id, d::attempts, d::attempts_before));
@@ -183,8 +201,7 @@ pub async fn next_in_order(
     now: Timestamp,
 ) -> Result<Option<Timestamp>> {
     use webhook_deliveries as d;
-    let first =
-        d::table.filter(d::webhook_id.eq(endpoint).and(sql::<Bool>(PENDING))).order(d::id).select(d::due_at);
+    let first = d::table.filter(d::webhook_id.eq(endpoint).and(Pending)).order(d::id).select(d::due_at);
     let due: Option<Timestamp> = on_conn!(conn, c => first.first(c).await.optional())?;
     Ok(due.filter(|at| *at > now))
 }
@@ -193,7 +210,7 @@ pub async fn next_in_order(
 pub async fn next_due(conn: &mut Conn, endpoint: EndpointId, now: Timestamp) -> Result<Option<Timestamp>> {
     use webhook_deliveries as d;
     let query = d::table
-        .filter(d::webhook_id.eq(endpoint).and(sql::<Bool>(PENDING)).and(d::due_at.gt(now)))
+        .filter(d::webhook_id.eq(endpoint).and(Pending).and(d::due_at.gt(now)))
         .select(diesel::dsl::min(d::due_at));
     Ok(on_conn!(conn, c => query.first(c).await)?)
 }
@@ -203,7 +220,7 @@ pub async fn next_due(conn: &mut Conn, endpoint: EndpointId, now: Timestamp) -> 
 pub async fn survey(conn: &mut Conn, now: Timestamp) -> Result<Vec<(EndpointId, bool)>> {
     use {webhook_breakers as b, webhook_deliveries as d};
     let due = d::table
-        .filter(d::webhook_id.eq(webhooks::id).and(sql::<Bool>(PENDING)).and(d::due_at.le(now)))
+        .filter(d::webhook_id.eq(webhooks::id).and(Pending).and(d::due_at.le(now)))
         .filter(d::lease_until.is_null().or(d::lease_until.le(now)));
     let held_back = b::table
         .filter(b::webhook_id.eq(webhooks::id))
@@ -251,7 +268,7 @@ pub(super) async fn settle(
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX - 1);
     let fenced = d::table
         .filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(d::attempts.eq(attempts)))
-        .filter(sql::<Bool>(PENDING));
+        .filter(Pending);
     let changes = (
         d::status.eq(state.column()),
         d::attempts.eq(attempts + 1),
@@ -274,7 +291,7 @@ pub(super) async fn hand_back(conn: &mut Conn, owner: &str, leases: &[Lease]) ->
     for (until, ids) in alike {
         let held = d::table
             .filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(d::lease_until.eq(until)))
-            .filter(sql::<Bool>(PENDING));
+            .filter(Pending);
         let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
         on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?;
     }
@@ -284,7 +301,7 @@ pub(super) async fn hand_back(conn: &mut Conn, owner: &str, leases: &[Lease]) ->
 /// Hands back every lease of `owner`, so that others need not wait for their end.
 pub async fn release(conn: &mut Conn, owner: &str) -> Result<usize> {
     use webhook_deliveries as d;
-    let held = d::table.filter(sql::<Bool>(PENDING).and(d::lease_owner.eq(owner)));
+    let held = d::table.filter(Pending).filter(d::lease_owner.eq(owner));
     let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
     Ok(on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?)
 }
@@ -292,7 +309,7 @@ pub async fn release(conn: &mut Conn, owner: &str) -> Result<usize> {
 /// Hands back every lease there is. For a SQLite file at start: one process serves it, so all owners are dead.
 pub async fn reclaim(conn: &mut Conn) -> Result<usize> {
     use webhook_deliveries as d;
-    let held = d::table.filter(sql::<Bool>(PENDING).and(d::lease_owner.is_not_null()));
+    let held = d::table.filter(Pending).filter(d::lease_owner.is_not_null());
     let changes = (d::lease_owner.eq(None::<&str>), d::lease_until.eq(None::<Timestamp>));
     Ok(on_conn!(conn, c => diesel::update(held).set(changes).execute(c).await)?)
 }

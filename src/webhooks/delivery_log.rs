@@ -8,10 +8,9 @@ use super::judgement::{Judgement, Verdict};
 use super::outcome::{Outcome, Report};
 use super::stats;
 use crate::domain::{DeliveryId, EndpointId, Result, TenantId, Timestamp};
-use crate::storage::Conn;
 use crate::storage::schema::webhook_delivery_logs;
+use crate::storage::{Conn, insert_rows};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -116,7 +115,8 @@ pub async fn write(conn: &mut Conn, owner: &str, attempts: &[Attempt], now: Time
     // Taken out as it is seen: of two attempts at one delivery only one can have counted.
     let counted: Vec<bool> = attempts.iter().map(|a| settled.remove(&a.delivery)).collect();
     let rows = attempts.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(a, _)| a);
-    insert(conn, rows.clone().map(Attempt::row).collect()).await?;
+    let logs: Vec<LogRow> = rows.clone().map(Attempt::row).collect();
+    let _: Vec<i64> = insert_rows!(conn, webhook_delivery_logs::table, logs, webhook_delivery_logs::id);
     stats::count(conn, rows.clone()).await?;
     let called: BTreeSet<EndpointId> = rows.map(|a| a.endpoint).collect();
     if !called.is_empty() {
@@ -139,19 +139,4 @@ struct LogRow {
     duration_ms: i64,
     delivered_at: Option<Timestamp>,
     created_at: Timestamp,
-}
-
-/// All rows in one statement. On SQLite diesel writes that only for its own connection.
-async fn insert(conn: &mut Conn, rows: Vec<LogRow>) -> Result<()> {
-    let statement = diesel::insert_into(webhook_delivery_logs::table);
-    if rows.is_empty() {
-        return Ok(());
-    }
-    match conn {
-        Conn::Postgres(c) => RunQueryDsl::execute(statement.values(&rows), &mut **c).await?,
-        Conn::Sqlite(c) => {
-            c.spawn_blocking(move |c| diesel::RunQueryDsl::execute(statement.values(&rows), c)).await?
-        }
-    };
-    Ok(())
 }

@@ -1,8 +1,11 @@
 //! `EndpointActor`: one for each active endpoint; claims what is due, sends it, sleeps until there is more.
 //!
-//! Spoken to by the registry (`domain::Wake`). Mailbox: 16; a full one already holds a wake, so another may be
-//! dropped. It owns no truth: what it holds is leased rows, and when it dies they are claimed again. It is not
-//! supervised: it ends when its endpoint is gone or inactive, and the registry makes a new one on demand.
+//! While a lane is free it stands by (`domain::Standby`): what is written for it then comes leased, without a claim.
+//!
+//! Spoken to by the registry (`domain::ToEndpoint`). Mailbox: 256; a full one already holds a wake, so another may be
+//! dropped, and what comes leased, of which there is no more than it has lanes, is handed back. It owns no truth: what
+//! it holds is leased rows, and when it dies they are claimed again. It is not supervised: it ends when its endpoint is
+//! gone or inactive, and the registry makes a new one on demand.
 
 use super::attempt::{self, Job};
 use super::books::Claimed;
@@ -14,7 +17,8 @@ use super::judgement::{Judgement, Verdict};
 use super::pace::Pace;
 use super::queue::{Claim, Gate, Queue};
 use super::strategy::DeliveryStrategy;
-use crate::domain::{EndpointId, Timestamp, Wake};
+use crate::domain::standby::{Duty, Post};
+use crate::domain::{EndpointId, Leased, Timestamp, ToEndpoint};
 use actix::prelude::*;
 use prometheus::IntGauge;
 use std::rc::Rc;
@@ -39,15 +43,22 @@ pub(super) struct EndpointActor {
     is_ordered: bool,
     pace: Option<Pace>,
     target: Option<Rc<attempt::Target>>,
+    /// Of its row, as it was claimed with.
+    revision: i32,
     last_sent: Instant,
     /// Whether somebody will look, by and by, if connections are still needed.
     is_watched: bool,
     alarm: Option<(Timestamp, SpawnHandle)>,
+    post: Arc<Post>,
 }
+
+/// See the module.
+const MAILBOX: usize = 256;
 
 impl EndpointActor {
     pub(super) fn new(id: EndpointId, works: Arc<Works>) -> Self {
         let queue = Queue::new(works.lanes);
+        let post = works.standby.post(id, Arc::clone(&works.owner));
         Self {
             id,
             works,
@@ -57,9 +68,11 @@ impl EndpointActor {
             is_ordered: false,
             pace: None,
             target: None,
+            revision: 0,
             last_sent: Instant::now(),
             is_watched: false,
             alarm: None,
+            post,
         }
     }
 
@@ -73,7 +86,30 @@ impl EndpointActor {
         if let Some(claim) = self.queue.claim(self.works.clock.now()) {
             self.claim(claim, ctx);
         }
+        self.post.set(self.duty().unwrap_or_default());
         self.set_alarm(ctx);
+    }
+
+    /// What may come leased: nothing to an endpoint whose breaker, rate or order decides what goes, or that was not
+    /// looked at yet.
+    fn duty(&self) -> Option<Duty> {
+        let target = self.target.as_ref()?;
+        let is_free = self.breaker == Breaker::default() && self.pace.is_none() && !self.is_ordered;
+        let lanes = if is_free { self.queue.free_lanes(self.works.clock.now()) } else { 0 };
+        Some(Duty { revision: self.revision, lanes, lasts: target.lease() })
+    }
+
+    /// Takes what was leased to it as it was written; what it may not send by now goes back to the rows.
+    fn receive(&mut self, leased: Vec<Leased>) {
+        let deliveries: Vec<Delivery> = leased.into_iter().map(Delivery::leased).collect();
+        self.waiting_gauge().add(count(deliveries.len()));
+        let is_as_offered = self.queue.gate() == Gate::Open && self.breaker == Breaker::default();
+        if is_as_offered && self.pace.is_none() && !self.is_ordered {
+            self.queue.hold(deliveries);
+        } else {
+            self.hand_back(&deliveries);
+            self.queue.wake(self.works.clock.now());
+        }
     }
 
     fn claim(&mut self, claim: Claim, ctx: &mut Context<Self>) {
@@ -121,7 +157,7 @@ impl EndpointActor {
             threshold: endpoint.breaker_threshold.unwrap_or(self.works.breaker.threshold),
             open_for: endpoint.breaker_open.unwrap_or(self.works.breaker.open_for),
         };
-        self.is_ordered = endpoint.is_ordered;
+        (self.revision, self.is_ordered) = (endpoint.revision, endpoint.is_ordered);
         let lanes = if self.is_ordered { 1 } else { endpoint.concurrency.unwrap_or(self.works.lanes) };
         match endpoint.rate_per_minute {
             Some(rate) if self.pace.is_some_and(|pace| pace.is_of(rate)) => {}
@@ -287,6 +323,7 @@ impl EndpointActor {
     }
 
     fn let_go(&mut self) {
+        self.post.set(Duty::default());
         let held = self.queue.clear();
         self.hand_back(&held);
     }
@@ -296,21 +333,26 @@ impl Actor for EndpointActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
         self.advance(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.let_go();
+        self.works.standby.leave(self.id, &self.post);
     }
 }
 
-impl Handler<Wake> for EndpointActor {
+impl Handler<ToEndpoint> for EndpointActor {
     type Result = ();
 
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+    fn handle(&mut self, wake: ToEndpoint, ctx: &mut Self::Context) {
         let now = self.works.clock.now();
         self.queue.tick(now);
-        self.queue.wake(now);
+        match wake {
+            ToEndpoint::Look => self.queue.wake(now),
+            ToEndpoint::Send(leased) => self.receive(leased),
+        }
         self.advance(ctx);
     }
 }

@@ -11,7 +11,7 @@ use super::permits::Permits;
 use super::sealing;
 use super::vault::Vault;
 use crate::config;
-use crate::domain::{Clock, Committed, EndpointId, Probe, Result, Wake};
+use crate::domain::{Clock, Committed, EndpointId, Probe, Result, Standby, ToEndpoint};
 use crate::storage::Db;
 use crate::telemetry::Metrics;
 use actix::prelude::*;
@@ -44,6 +44,9 @@ pub(super) struct Works {
     /// Of an endpoint that says nothing else.
     pub(super) breaker: BreakerRule,
     pub(super) schedule: Schedule,
+    /// Where the actors say what they are ready for, and in whose name things are leased to them.
+    pub(super) standby: Standby,
+    pub(super) owner: Arc<str>,
     draining: AtomicBool,
 }
 
@@ -83,11 +86,19 @@ impl Endpoints {
         }
         let vault = Vault::of(config, &db)?;
         sealing::seal_all(&db, &vault).await?;
-        let owner = uuid::Uuid::now_v7().simple().to_string().into();
+        let owner: Arc<str> = uuid::Uuid::now_v7().simple().to_string().into();
         let nudge = Arc::new(OnceLock::new());
-        let books =
-            Books { db, clock: clock.clone(), metrics: metrics.clone(), owner, nudge: Arc::clone(&nudge) };
+        let books = Books {
+            db,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            owner: Arc::clone(&owner),
+            nudge: Arc::clone(&nudge),
+        };
         let ledger = Ledger::start(books, first);
+        let standby = Standby::default();
+        let lost = ledger.clone();
+        standby.on_lost(move |delivery, until| lost.hand_back(vec![(delivery, until)]));
         let works = Works {
             clock,
             metrics,
@@ -101,6 +112,8 @@ impl Endpoints {
                 open_for: Duration::from_secs(config.breaker_open_seconds),
             },
             schedule: Schedule::of_seconds(&config.retry_seconds),
+            standby,
+            owner,
             draining: AtomicBool::new(false),
         };
         Ok(Self { works: Arc::new(works), arbiters: arbiters.into(), nudge })
@@ -113,9 +126,9 @@ impl Endpoints {
     }
 
     /// Makes endpoint actors: an endpoint's id in, its actor's recipient out. The actor looks at its rows at once,
-    /// whenever it is sent a [`Wake`], and when it knows something to be due; it ends when its endpoint is gone
+    /// whenever it is sent a [`ToEndpoint`], and when it knows something to be due; it ends when its endpoint is gone
     /// or inactive, and the recipient is then closed.
-    pub fn factory(&self) -> impl Fn(EndpointId) -> Recipient<Wake> + Send + Sync + Clone + 'static {
+    pub fn factory(&self) -> impl Fn(EndpointId) -> Recipient<ToEndpoint> + Send + Sync + Clone + 'static {
         let (works, arbiters) = (Arc::clone(&self.works), Arc::clone(&self.arbiters));
         move |id| {
             let works = Arc::clone(&works);
@@ -124,6 +137,11 @@ impl Endpoints {
             EndpointActor::start_in_arbiter(&arbiters[shard], move |_| EndpointActor::new(id, works))
                 .recipient()
         }
+    }
+
+    /// Whose deliveries may be leased as they are written; for whoever writes events.
+    pub fn standby(&self) -> Standby {
+        self.works.standby.clone()
     }
 
     /// Attempts that are being made or written down.

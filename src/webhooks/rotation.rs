@@ -1,6 +1,7 @@
 //! Replacing an endpoint's secret: the new one signs from now on, the old one beside it until its owner has had time
 //! to change over.
 
+use super::endpoint;
 use super::secrets::{Retired, Sealed, Secrets, Shown, SigningSecrets};
 use super::vault::{Unopened, Vault};
 use crate::domain::{Code, EndpointId, Error, Result, TenantId, Timestamp};
@@ -59,7 +60,7 @@ pub async fn change(
     let found = found.ok_or_else(|| Error::not_found("webhook"))?;
     let mut secrets = Secrets::open(vault, tenant, &found).map_err(|why| unopened(id, why))?;
     change(&mut secrets)?;
-    let changes = (secrets.seal(vault, tenant)?, webhooks::updated_at.eq(now.whole_seconds()));
+    let changes = (secrets.seal(vault, tenant)?, endpoint::changed_at(now));
     on_conn!(conn, c => diesel::update(row).set(changes).execute(c).await)?;
     Ok(secrets)
 }

@@ -37,7 +37,7 @@ impl Instrumentation for Listener {
 
 /// `SELECT products`: what is done, and to which table.
 fn in_brief(sql: &str) -> String {
-    let sql = sql.replace(['`', '"'], " ");
+    let sql = outermost(&sql.replace(['`', '"'], " "));
     let mut words = sql.split_whitespace();
     let verb = words.next().unwrap_or_default().to_owned();
     let table = match verb.as_str() {
@@ -47,6 +47,21 @@ fn in_brief(sql: &str) -> String {
         _ => None,
     };
     format!("{verb} {}", table.unwrap_or_default()).trim().to_owned()
+}
+
+/// Without what stands in parentheses, such as another query.
+fn outermost(sql: &str) -> String {
+    let mut depth = 0;
+    let mut outside = String::new();
+    for c in sql.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 => outside.push(c),
+            _ => {}
+        }
+    }
+    outside
 }
 
 /// A shop whose statements are written down.

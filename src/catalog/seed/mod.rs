@@ -11,7 +11,7 @@ use super::observer::{Unit, commit};
 use super::order::{self, NewOrder};
 use super::product::{self, NewProduct};
 use crate::domain::{
-    CategoryId, Clock, Code, Error, Fields, OrderId, ProductId, Result, TenantId, Timestamp, UserId,
+    CategoryId, Clock, Code, Error, Fields, OrderId, ProductId, Result, Standby, TenantId, Timestamp, UserId,
 };
 use crate::storage::schema::{categories, orders, products, tenants};
 use crate::storage::{Conn, Db, on_conn};
@@ -151,7 +151,7 @@ impl<T: Fn(u64)> Seeding<'_, T> {
         count: usize,
         work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<()>,
     ) -> Result<()> {
-        commit(self.db, self.clock, (self.tenant, None), work).await?;
+        commit(self.db, self.clock, &Standby::default(), (self.tenant, None), work).await?;
         (self.told)(count as u64);
         Ok(())
     }

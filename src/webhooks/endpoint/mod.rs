@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When its owner last changed it.
     pub updated_at: Timestamp,
+    /// Grows with each change of it.
+    pub revision: i32,
 }
 
 impl Endpoint {
@@ -202,7 +204,7 @@ pub async fn update(
     }
     let row = of(tenant).filter(webhooks::id.eq(id));
     let EndpointChanges { target, settings, reason, strategy: _, secrets: _ } = changes;
-    let set = (target, settings, reason, webhooks::updated_at.eq(now.whole_seconds()));
+    let set = (target, settings, reason, changed_at(now));
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
@@ -216,7 +218,7 @@ pub async fn set_paused(
     now: Timestamp,
 ) -> Result<Endpoint> {
     let row = of(tenant).filter(webhooks::id.eq(id));
-    let set = (webhooks::is_paused.eq(is_paused), webhooks::updated_at.eq(now.whole_seconds()));
+    let set = (webhooks::is_paused.eq(is_paused), changed_at(now));
     let present: Option<EndpointRow> = on_conn!(conn, c =>
         diesel::update(row).set(set).returning(EndpointRow::as_returning()).get_result(c).await.optional())?;
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
@@ -230,11 +232,8 @@ pub(super) async fn disable(
     now: Timestamp,
 ) -> Result<bool> {
     let target = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::is_active.eq(true)));
-    let changes = (
-        webhooks::is_active.eq(false),
-        webhooks::disabled_reason.eq(reason.as_str()),
-        webhooks::updated_at.eq(now.whole_seconds()),
-    );
+    let changes =
+        (webhooks::is_active.eq(false), webhooks::disabled_reason.eq(reason.as_str()), changed_at(now));
     Ok(on_conn!(conn, c => diesel::update(target).set(changes).execute(c).await)? > 0)
 }
 
@@ -256,7 +255,7 @@ pub async fn delete(conn: &mut Conn, tenant: TenantId, id: EndpointId, now: Time
         webhooks::auth.eq(None::<&str>),
         webhooks::encryption_key.eq(None::<&str>),
         webhooks::deleted_at.eq(now.whole_seconds()),
-        webhooks::updated_at.eq(now.whole_seconds()),
+        changed_at(now),
     );
     match on_conn!(conn, c => diesel::update(row).set(set).execute(c).await)? {
         0 => Err(Error::not_found("webhook")),
@@ -268,6 +267,13 @@ pub async fn delete(conn: &mut Conn, tenant: TenantId, id: EndpointId, now: Time
 #[diesel::dsl::auto_type]
 fn of(tenant: TenantId) -> _ {
     webhooks::table.filter(webhooks::tenant_id.eq(tenant)).filter(webhooks::deleted_at.is_null())
+}
+
+/// What every change of an endpoint sets beside it.
+#[diesel::dsl::auto_type]
+pub(super) fn changed_at(now: Timestamp) -> _ {
+    let now: Timestamp = now.whole_seconds();
+    (webhooks::updated_at.eq(now), webhooks::revision.eq(webhooks::revision + 1_i32))
 }
 
 /// A number for an INTEGER column; one out of range meets the column's CHECK.

@@ -34,6 +34,7 @@ pub(super) struct EndpointRow {
     breaker_threshold: Option<i32>,
     breaker_open_seconds: Option<i32>,
     strategy: String,
+    revision: i32,
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -71,6 +72,7 @@ impl TryFrom<EndpointRow> for Endpoint {
             last_triggered_at: row.last_triggered_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            revision: row.revision,
         })
     }
 }

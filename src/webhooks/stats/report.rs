@@ -5,11 +5,12 @@ use super::{HOUR, MINUTE, begin};
 use crate::domain::{EndpointId, Result, Timestamp};
 use crate::storage::schema::{webhook_deliveries, webhook_stats};
 use crate::storage::{Conn, on_conn};
+use crate::webhooks::delivery::Pending;
 use crate::webhooks::endpoint::{BreakerView, breaker};
 use crate::webhooks::outcome::Outcome;
 use diesel::dsl::{min, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -127,9 +128,7 @@ async fn buckets(
 
 /// How many wait, and since when.
 async fn waiting(conn: &mut Conn, endpoint: EndpointId) -> Result<(i64, Option<Timestamp>)> {
-    // As text, so that the partial index on pending rows is used.
-    let pending = sql::<Bool>("webhook_deliveries.status = 'pending'");
-    let oldest = d::table.filter(d::webhook_id.eq(endpoint)).filter(pending).select(min(d::due_at));
+    let oldest = d::table.filter(d::webhook_id.eq(endpoint)).filter(Pending).select(min(d::due_at));
     let oldest: Option<Timestamp> = on_conn!(conn, c => oldest.first(c).await)?;
     let Some(oldest) = oldest else { return Ok((0, None)) };
     Ok((count_pending(conn, endpoint).await?, Some(oldest)))

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 
 /// Keeps every nudge that it is sent.
 #[derive(Default)]
-pub(crate) struct Probe(Arc<Mutex<Vec<Committed>>>);
+pub(crate) struct Probe(Arc<Mutex<Vec<Arc<Committed>>>>);
 
 impl Actor for Probe {
     type Context = Context<Self>;
@@ -32,7 +32,7 @@ impl Handler<Committed> for Probe {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, _: &mut Self::Context) {
-        self.0.lock().unwrap().push(committed);
+        self.0.lock().unwrap().push(Arc::new(committed));
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Shop {
     pub(crate) user: UserId,
     pub(crate) observer: Observer,
     pub(crate) metrics: Arc<Metrics>,
-    nudges: Arc<Mutex<Vec<Committed>>>,
+    nudges: Arc<Mutex<Vec<Arc<Committed>>>>,
 }
 
 pub(crate) fn opening_time() -> Timestamp {
@@ -60,7 +60,7 @@ fn unique() -> i64 {
 impl Shop {
     /// A new tenant and user in `db`, at `opening_time`.
     pub(crate) async fn open(db: &TestDb) -> Self {
-        let nudges = Arc::<Mutex<Vec<Committed>>>::default();
+        let nudges = Arc::<Mutex<Vec<Arc<Committed>>>>::default();
         let probe = Probe(nudges.clone()).start().recipient();
         let mut shop = Self::telling(db, probe).await;
         shop.nudges = nudges;
@@ -175,7 +175,7 @@ impl Shop {
     }
 
     /// The nudges sent so far.
-    pub(crate) fn nudges(&self) -> Vec<Committed> {
+    pub(crate) fn nudges(&self) -> Vec<Arc<Committed>> {
         self.nudges.lock().unwrap().clone()
     }
 }

@@ -130,7 +130,7 @@ async fn an_endpoint_that_is_made_inactive_gets_nothing_more(db: TestDb) {
     world.clock.advance(Duration::from_secs(67));
     let factory = world.sender.endpoints.factory();
     let actor = factory(endpoint.id);
-    let _ = actor.try_send(bellwire::domain::Wake);
+    let _ = actor.try_send(bellwire::domain::ToEndpoint::Look);
     until(|| !actor.connected()).await;
     assert!(receiver.already().is_none());
 }

@@ -13,5 +13,6 @@ mod redis_faults;
 mod redis_stream;
 mod secrets;
 mod signatures;
+mod standing_by;
 mod trouble;
 mod world;

@@ -4,7 +4,8 @@ use crate::support::TestDb;
 use actix::prelude::*;
 use bellwire::config;
 use bellwire::domain::{
-    ChannelName, Clock, EndpointId, EventName, Fields, Secret, TenantId, Timestamp, Wake, WakeEndpoints,
+    ChannelName, Clock, Committed, EndpointId, EventName, Fields, Leased, Secret, TenantId, Timestamp,
+    ToEndpoint, WakeEndpoints,
 };
 use bellwire::storage::outbox::{self, NewEvent};
 use bellwire::storage::schema::{tenants, webhook_deliveries, webhook_delivery_logs, webhooks};
@@ -28,25 +29,40 @@ pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The registry's part for endpoints: it keeps their recipients and makes a new actor when one has ended.
 struct Registry<F> {
     factory: F,
-    endpoints: HashMap<EndpointId, Recipient<Wake>>,
+    endpoints: HashMap<EndpointId, Recipient<ToEndpoint>>,
 }
 
-impl<F: Fn(EndpointId) -> Recipient<Wake> + Unpin + 'static> Actor for Registry<F> {
+impl<F: Fn(EndpointId) -> Recipient<ToEndpoint> + Unpin + 'static> Actor for Registry<F> {
     type Context = Context<Self>;
 }
 
-impl<F: Fn(EndpointId) -> Recipient<Wake> + Unpin + 'static> Handler<WakeEndpoints> for Registry<F> {
+impl<F: Fn(EndpointId) -> Recipient<ToEndpoint> + Unpin + 'static> Handler<WakeEndpoints> for Registry<F> {
     type Result = ();
 
     fn handle(&mut self, WakeEndpoints(ids): WakeEndpoints, _: &mut Self::Context) {
         for id in ids {
             match self.endpoints.get(&id).filter(|r| r.connected()) {
-                Some(recipient) => drop(recipient.try_send(Wake)),
+                Some(recipient) => drop(recipient.try_send(ToEndpoint::Look)),
                 None => drop(self.endpoints.insert(id, (self.factory)(id))),
             }
         }
     }
 }
+
+impl<F: Fn(EndpointId) -> Recipient<ToEndpoint> + Unpin + 'static> Handler<HandOver> for Registry<F> {
+    type Result = ();
+
+    fn handle(&mut self, HandOver(leased): HandOver, _: &mut Self::Context) {
+        for one in leased {
+            let _ = self.endpoints[&one.endpoint].try_send(ToEndpoint::Send(vec![one]));
+        }
+    }
+}
+
+/// What was leased in a commit.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct HandOver(pub(super) Vec<Leased>);
 
 /// One process' sender.
 pub(super) struct Sender {
@@ -54,6 +70,7 @@ pub(super) struct Sender {
     pub(super) endpoints: Endpoints,
     pub(super) metrics: Metrics,
     pub(super) registry: Recipient<WakeEndpoints>,
+    pub(super) hand_over: Recipient<HandOver>,
 }
 
 impl Sender {
@@ -71,7 +88,8 @@ impl Sender {
 
     fn of(db: Db, metrics: Metrics, endpoints: Endpoints) -> Self {
         let registry = Registry { factory: endpoints.factory(), endpoints: HashMap::new() }.start();
-        Self { db, endpoints, metrics, registry: registry.recipient() }
+        let (hand_over, registry) = (registry.clone().recipient(), registry.recipient());
+        Self { db, endpoints, metrics, registry, hand_over }
     }
 
     /// With the sender's actors on a thread that a test can end.
@@ -248,6 +266,29 @@ impl World {
         message_id
     }
 
+    /// An event that is about to be written.
+    pub(super) fn event(&self, data: &str) -> NewEvent {
+        event(self.tenant, data)
+    }
+
+    /// Commits an event as a request does: what may be leased to an endpoint that stands by is. Tells nobody.
+    pub(super) async fn commit_for_standby(&self, data: &str) -> Committed {
+        let (new, now) = (self.event(data), self.clock.now());
+        let standby = self.sender.endpoints.standby();
+        let write =
+            async |conn: &mut Conn| outbox::write_for_standby(conn, vec![new.clone()], &standby, now).await;
+        self.db.transaction(write).await.unwrap()
+    }
+
+    /// The same once the endpoint has looked at its rows and has a lane free.
+    pub(super) async fn commit_leased(&self, endpoint: &Endpoint, data: &str) -> Committed {
+        let standby = self.sender.endpoints.standby();
+        until(|| standby.take(endpoint.id, endpoint.revision).is_some()).await;
+        let committed = self.commit_for_standby(data).await;
+        assert_eq!((committed.leased.len(), committed.endpoints.len()), (1, 0));
+        committed
+    }
+
     /// The delivery rows, oldest first.
     pub(super) async fn rows(&self) -> Vec<Row> {
         use webhook_deliveries as d;
@@ -320,15 +361,18 @@ pub(super) async fn create_tenant(db: &Db) -> TenantId {
     TenantId(db.transaction(insert).await.unwrap())
 }
 
-pub(super) async fn commit(db: &Db, tenant: TenantId, clock: &Clock, data: &str) -> String {
-    let new = NewEvent {
+fn event(tenant: TenantId, data: &str) -> NewEvent {
+    NewEvent {
         tenant_id: tenant,
         name: EventName::new("product:updated"),
         channel: ChannelName::parse(&format!("private-tenant.{tenant}")).unwrap(),
         data: data.to_owned(),
         except: None,
-    };
-    let now = clock.now();
+    }
+}
+
+pub(super) async fn commit(db: &Db, tenant: TenantId, clock: &Clock, data: &str) -> String {
+    let (new, now) = (event(tenant, data), clock.now());
     let write = async |conn: &mut bellwire::storage::Conn| outbox::write(conn, vec![new.clone()], now).await;
     db.transaction(write).await.unwrap().events[0].message_id.to_string()
 }

@@ -53,7 +53,7 @@ pub struct Queue<T> {
     /// One request takes so many just now: what is too much for the endpoint is halved until it is not, or until one
     /// delivery that it refuses fails alone.
     batch: usize,
-    hold: usize,
+    hold_at_most: usize,
     gate: Gate,
     /// Nothing is claimed before then: the endpoint's rate lets nothing more go.
     held_off: Option<Timestamp>,
@@ -79,7 +79,7 @@ impl<T> Queue<T> {
             share: 1,
             batch: usize::MAX,
             held_off: None,
-            hold: lanes.min(MAX_HELD),
+            hold_at_most: lanes.min(MAX_HELD),
             gate: Gate::Open,
             look_at: None,
             claimed_at: None,
@@ -95,7 +95,7 @@ impl<T> Queue<T> {
     pub fn shape(&mut self, lanes: usize, worth: usize, share: usize) {
         (self.lanes, self.worth, self.share) = (lanes.max(1), worth.max(1), share.clamp(1, MAX_HELD));
         self.window = self.window.min(self.lanes);
-        self.hold = self.hold.max(self.share).min(self.worth);
+        self.hold_at_most = self.hold_at_most.max(self.share).min(self.worth);
     }
 
     /// Rows may have become due, or the gate may have been opened by hand.
@@ -171,14 +171,17 @@ impl<T> Queue<T> {
     pub fn claim(&mut self, now: Timestamp) -> Option<Claim> {
         let is_early = self.claimed_at.is_some_and(|then| now < then.plus(LOOK));
         let is_held_off = self.held_off.is_some_and(|at| now < at);
-        if !self.more || self.claiming || ((self.waiting.len() * 2 > self.hold || is_held_off) && is_early) {
+        if !self.more
+            || self.claiming
+            || ((self.waiting.len() * 2 > self.hold_at_most || is_held_off) && is_early)
+        {
             return None;
         }
         self.claiming = true;
         self.more = false;
         self.claimed_at = Some(now);
         // With no room it is a look at the endpoint's row.
-        let room = if is_held_off { 0 } else { self.hold.saturating_sub(self.waiting.len()) };
+        let room = if is_held_off { 0 } else { self.hold_at_most.saturating_sub(self.waiting.len()) };
         Some(Claim { room, look_ahead: std::mem::take(&mut self.look_ahead) })
     }
 
@@ -187,7 +190,7 @@ impl<T> Queue<T> {
         self.claiming = false;
         self.more |= claim.room > 0 && rows.len() >= claim.room;
         if rows.len() >= claim.room.max(1) {
-            self.hold = (self.hold * 2).min(MAX_HELD.max(self.lanes)).min(self.worth);
+            self.hold_at_most = (self.hold_at_most * 2).min(MAX_HELD.max(self.lanes)).min(self.worth);
         }
         self.waiting.extend(rows);
         self.sleep_until(next_due);
@@ -197,6 +200,20 @@ impl<T> Queue<T> {
     pub fn claim_failed(&mut self, claim: Claim) {
         self.claiming = false;
         self.look_ahead |= claim.look_ahead;
+    }
+
+    /// How many deliveries that nobody knows of yet could go at once: none while there may be rows that wait.
+    pub fn free_lanes(&self, now: Timestamp) -> usize {
+        let is_held_off = self.held_off.is_some_and(|at| now < at);
+        if self.more || is_held_off || self.gate != Gate::Open {
+            return 0;
+        }
+        self.window.saturating_sub(self.in_flight + self.waiting.len())
+    }
+
+    /// Deliveries that came leased, without a claim.
+    pub fn hold(&mut self, leased: impl IntoIterator<Item = T>) {
+        self.waiting.extend(leased);
     }
 
     /// Whether there is a delivery to send now, and a lane for it.
@@ -244,7 +261,7 @@ impl<T> Queue<T> {
         } else {
             self.batch = (self.batch.min(self.share) / 2).max(1);
             self.window = (self.window / 2).max(1);
-            self.hold = self.lanes.min(MAX_HELD).max(self.share).min(self.worth);
+            self.hold_at_most = self.lanes.min(MAX_HELD).max(self.share).min(self.worth);
         }
         self.sleep_until(retry_at);
     }
@@ -277,201 +294,4 @@ impl<T> Queue<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000).unwrap()
-    }
-
-    fn filled(lanes: usize, rows: usize) -> Queue<usize> {
-        let mut queue = Queue::new(lanes);
-        let claim = queue.claim(at(0)).unwrap();
-        queue.claimed(claim, (0..rows).collect(), None);
-        queue
-    }
-
-    #[test]
-    fn it_begins_with_a_look_at_the_rows() {
-        let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim(at(0)).unwrap();
-        assert_eq!(claim, Claim { room: 8, look_ahead: true });
-        assert_eq!(queue.claim(at(0)), None, "one claim at a time");
-        queue.claimed(claim, Vec::new(), Some(at(60)));
-        assert_eq!((queue.claim(at(0)), queue.wakes_at()), (None, Some(at(60))));
-        assert!(queue.is_idle());
-    }
-
-    #[test]
-    fn what_the_rate_holds_off_is_not_claimed_again_and_again() {
-        let mut queue = filled(1, 1);
-        assert_eq!(queue.hold_off(at(60)), [0]);
-        assert_eq!(queue.claim(at(0)), None);
-        for second in 1..60 {
-            queue.wake(at(second));
-            let look = queue.claim(at(second)).unwrap();
-            assert_eq!(look.room, 0, "its owner may have changed the rate");
-            queue.claimed(look, Vec::new(), None);
-            queue.wake(at(second));
-            assert_eq!(queue.claim(at(second)), None, "once a second");
-        }
-        assert_eq!(queue.wakes_at(), Some(at(60)));
-        queue.tick(at(60));
-        assert_eq!(queue.claim(at(60)).unwrap().room, 2);
-    }
-
-    #[test]
-    fn what_was_held_off_goes_when_the_rate_is_another() {
-        let mut queue = filled(1, 1);
-        queue.hold_off(at(60));
-        queue.hold_off_no_longer();
-        assert_eq!(queue.claim(at(1)).unwrap().room, 2);
-    }
-
-    /// How many go in one request.
-    fn request(queue: &mut Queue<usize>) -> usize {
-        queue.take().unwrap();
-        (1..=MAX_HELD).find(|taken| queue.take_along(*taken, |_| true).is_none()).unwrap()
-    }
-
-    #[test]
-    fn a_request_that_is_too_much_is_halved_until_it_is_not() {
-        let mut queue = filled(8, 0);
-        queue.shape(8, usize::MAX, 50);
-        queue.wake(at(1));
-        let claim = queue.claim(at(1)).unwrap();
-        queue.claimed(claim, (0..500).collect(), None);
-        for expected in [50, 25, 12, 6, 3, 1, 1] {
-            assert_eq!(request(&mut queue), expected);
-            queue.finished(false, None);
-        }
-        for expected in [1, 2, 4, 8, 16, 32, 50, 50] {
-            assert_eq!(request(&mut queue), expected);
-            queue.finished(true, None);
-        }
-    }
-
-    #[test]
-    fn no_more_is_in_flight_than_there_are_lanes() {
-        let mut queue = filled(2, 9);
-        assert_eq!((queue.take(), queue.take()), (Some(0), None), "it begins with one");
-        queue.finished(true, None);
-        assert_eq!((queue.take(), queue.take(), queue.take()), (Some(1), Some(2), None));
-        queue.finished(true, None);
-        assert_eq!((queue.take(), queue.take()), (Some(3), None), "there are two lanes");
-        queue.finished(false, None);
-        assert_eq!(queue.take(), None, "half of two is one, and one is out");
-    }
-
-    #[test]
-    fn a_wake_during_a_claim_is_not_lost() {
-        let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim(at(0)).unwrap();
-        queue.wake(at(1));
-        queue.claimed(claim, Vec::new(), None);
-        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: false }));
-    }
-
-    #[test]
-    fn claims_grow_while_the_endpoint_keeps_up_and_fall_back_when_it_fails() {
-        let mut queue = filled(8, 8);
-        assert_eq!(queue.claim(at(0)).map(|c| c.room), Some(8), "half of 16 is free");
-        queue.claimed(Claim { room: 8, look_ahead: false }, (0..8).collect(), None);
-        assert_eq!(queue.claim(at(0)), Some(Claim { room: 16, look_ahead: false }));
-        queue.claim_failed(Claim { room: 16, look_ahead: false });
-        while queue.take().is_some() {
-            queue.finished(false, Some(at(60)));
-        }
-        queue.wake(at(1));
-        assert_eq!(queue.claim(at(0)).map(|c| c.room), Some(8));
-        assert_eq!(queue.wakes_at(), Some(at(60)));
-    }
-
-    #[test]
-    fn never_more_than_its_bound_is_held() {
-        let mut queue = filled(8, 8);
-        for _ in 0..100 {
-            if let Some(claim) = queue.claim(at(0)) {
-                queue.claimed(claim, vec![0; claim.room], None);
-            }
-        }
-        assert_eq!(queue.clear().len(), MAX_HELD);
-    }
-
-    #[test]
-    fn the_earliest_time_wakes_it() {
-        let mut queue = filled(8, 2);
-        for seconds in [300, 60] {
-            assert!(queue.take().is_some());
-            queue.finished(false, Some(at(seconds)));
-        }
-        queue.tick(at(59));
-        assert_eq!(queue.claim(at(0)), None);
-        queue.tick(at(60));
-        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: true }));
-        assert_eq!(queue.wakes_at(), None);
-    }
-
-    #[test]
-    fn a_failed_claim_is_made_again_when_woken() {
-        let mut queue = Queue::<()>::new(8);
-        let claim = queue.claim(at(0)).unwrap();
-        queue.claim_failed(claim);
-        assert_eq!(queue.claim(at(0)), None);
-        queue.wake(at(1));
-        assert_eq!(queue.claim(at(0)), Some(claim));
-    }
-
-    #[test]
-    fn while_its_gate_is_shut_nothing_goes_and_rows_are_seldom_looked_at() {
-        let mut queue = filled(8, 3);
-        assert_eq!(queue.take(), Some(0));
-        assert_eq!(queue.set_gate(Gate::Until(at(100))), [1, 2]);
-        queue.finished(false, None);
-        assert_eq!((queue.take(), queue.claim(at(0)), queue.wakes_at()), (None, None, Some(at(100))));
-        queue.wake(at(10));
-        let claim = queue.claim(at(0)).unwrap();
-        queue.claimed(claim, vec![], None);
-        queue.wake(at(10));
-        assert_eq!((queue.claim(at(0)), queue.wakes_at()), (None, Some(at(11))), "a second later");
-        queue.tick(at(11));
-        assert!(queue.claim(at(0)).is_some());
-    }
-
-    #[test]
-    fn when_its_gate_opens_rows_are_looked_at() {
-        let mut queue = filled(8, 0);
-        assert_eq!(queue.set_gate(Gate::Shut), Vec::<usize>::new());
-        queue.set_gate(Gate::Open);
-        assert_eq!(queue.claim(at(0)), Some(Claim { room: 8, look_ahead: true }));
-    }
-
-    #[test]
-    fn it_holds_no_more_than_is_worth_it() {
-        let mut queue = Queue::new(8);
-        queue.shape(8, 3, 1);
-        let claim = queue.claim(at(0)).unwrap();
-        assert_eq!(claim.room, 3);
-        queue.claimed(claim, vec![0; 3], None);
-        assert_eq!(queue.claim(at(0)), None);
-        assert!(queue.take().is_some());
-        queue.finished(true, None);
-        assert!(queue.take().is_some());
-        assert_eq!(queue.claim(at(0)).map(|claim| claim.room), Some(2));
-    }
-    #[test]
-    fn a_request_of_many_is_claimed_whole_also_when_it_failed() {
-        let mut queue = Queue::new(1);
-        queue.shape(1, usize::MAX, 50);
-        let claim = queue.claim(at(0)).unwrap();
-        assert_eq!(claim.room, 50);
-        queue.claimed(claim, (0..50).collect(), None);
-        assert_eq!(queue.take(), Some(0));
-        let along: Vec<i32> = std::iter::from_fn(|| queue.take_along(1, |next| *next < 20)).collect();
-        assert_eq!(along, (1..20).collect::<Vec<_>>());
-        assert_eq!(queue.take(), None, "all of them are one in flight");
-        queue.finished(false, Some(at(60)));
-        queue.start_over();
-        assert_eq!(queue.claim(at(60)).map(|claim| claim.room), Some(50));
-    }
-}
+mod tests;
