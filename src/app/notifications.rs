@@ -5,6 +5,7 @@ use crate::domain::{Clock, Probe};
 use crate::notifications::fan_out_work::FanOutWork;
 use crate::notifications::herald::Herald;
 use crate::notifications::notifier::Notifier;
+use crate::notifications::schedule::{Listeners, Scheduler};
 use crate::notifications::send_limits::SendLimits;
 use crate::notifications::worker::{Work, WorkerActor};
 use crate::realtime::RegistryActor;
@@ -33,7 +34,13 @@ impl Workers {
         let fan_out =
             FanOutWork { db: db.clone(), clock: clock.clone(), limits: limits.clone(), herald: herald() };
         let fan_out = start(Box::new(fan_out));
-        Self { limits, running: vec![("notifications to many", fan_out)] }
+        let mut workers = Self { limits, running: vec![("notifications to many", fan_out)] };
+        // It wakes the others when it has work for them.
+        let listeners = Listeners { herald: herald(), notifier: workers.notifier() };
+        let pace = config.notifications.scheduled_per_minute;
+        let scheduler = Scheduler::new((db.clone(), clock.clone()), pace, metrics.clone(), Some(listeners));
+        workers.running.push(("scheduled notifications", start(Box::new(scheduler))));
+        workers
     }
 
     /// For the doors.

@@ -10,6 +10,7 @@ mod database;
 mod demo;
 mod lifetime;
 mod migrate;
+mod notifications;
 mod output;
 mod progress;
 mod prune;
@@ -67,6 +68,9 @@ enum Verb {
     /// Endpoints that get signed POSTs
     #[command(subcommand)]
     Webhook(webhook::Verb),
+    /// Work at notifications that a server does by itself
+    #[command(subcommand)]
+    Notifications(notifications::Verb),
     Prune(prune::Args),
     Seed(seed::Args),
     /// The configuration
@@ -96,6 +100,7 @@ async fn carry_out(cli: Cli) -> Result<Output> {
         Verb::Token(verb) => token::run(verb, &load()?).await,
         Verb::App(verb) => app::run(&verb, || load().map(|c: Config| c.apps)),
         Verb::Webhook(verb) => webhook::run(verb, &load()?, cli.json).await,
+        Verb::Notifications(verb) => notifications::run(verb, &load()?).await,
         Verb::Prune(args) => prune::run(&args, &load()?).await,
         Verb::Seed(args) => seed::run(&args, &load()?, cli.json).await,
         Verb::Config(verb) => config::run(&verb, &load()?),

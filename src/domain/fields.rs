@@ -75,6 +75,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is there; a field that is asked for this way is not read yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
     /// The raw value of a field, marking it as known.
     pub fn raw(&mut self, name: &'static str) -> Given<Value> {
         self.known.insert(name);

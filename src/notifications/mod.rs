@@ -33,6 +33,7 @@ pub mod quiet_hours;
 pub mod recipients;
 pub mod recurrence;
 pub mod retry;
+pub mod schedule;
 pub mod send;
 pub mod send_limits;
 pub mod status;

@@ -1,8 +1,8 @@
 //! Every metric, declared once, in one table; `/metrics` prints them in Prometheus' text format.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// The metrics of one process. Made once by `app` and handed down; no room keeps a global.
@@ -46,6 +46,10 @@ pub struct Metrics {
     /// Events of Pusher webhooks by what became of them: `delivered`; `full` (made room for newer ones), `expired`
     /// (not taken in five minutes), `unsent` (left when the process ended).
     pub pusher_webhook_events: IntCounterVec,
+    /// Scheduled notifications by what became of them: `delivered`, `deferred`, `unwanted`, `failed`.
+    pub scheduled: IntCounterVec,
+    /// How long the oldest scheduled notification had been due when it was last looked for, in seconds.
+    pub scheduler_lag: Gauge,
     /// REST answers, by status.
     pub http_responses: IntCounterVec,
 }
@@ -61,6 +65,11 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str| {
             let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let seconds = |name: &str, help: &str| {
+            let metric = Gauge::new(name, help)?;
             registry.register(Box::new(metric.clone()))?;
             prometheus::Result::Ok(metric)
         };
@@ -140,6 +149,12 @@ impl Metrics {
                 "Events of Pusher webhooks by result.",
                 "result",
             )?,
+            scheduled: counters(
+                "bellwire_scheduled_notifications_total",
+                "Scheduled notifications by outcome.",
+                "outcome",
+            )?,
+            scheduler_lag: seconds("bellwire_scheduler_lag_seconds", "How long the oldest has been due.")?,
             http_responses: counters("bellwire_http_responses_total", "REST answers by status.", "status")?,
             registry,
         })

@@ -41,6 +41,7 @@ mod realtime;
 mod replay;
 mod rest;
 mod road;
+mod schedule;
 mod seed;
 mod statements;
 mod stock_clients;

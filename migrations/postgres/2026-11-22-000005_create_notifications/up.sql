@@ -55,7 +55,7 @@ CREATE TABLE scheduled_notifications (
     template_version INTEGER,
     title VARCHAR(255),
     body TEXT,
-    -- {"variables", "channels", "action", "icon", "data", "expires_in"}, each where it was given. Text: it is ours alone.
+    -- {"variables", "channels", "extras", "expires_in"}, each where it was given. Text: it is ours alone.
     payload TEXT NOT NULL,
     priority VARCHAR(10) NOT NULL CHECK (priority IN ('critical', 'high', 'normal', 'low')),
     -- When it was asked for, when it goes, and why then; decided anew when it is claimed.
@@ -85,8 +85,11 @@ CREATE INDEX scheduled_notifications_next_index
     ON scheduled_notifications (next_attempt_at, id) WHERE status = 'pending';
 CREATE INDEX scheduled_notifications_tenant_next_index
     ON scheduled_notifications (tenant_id, next_attempt_at, id) WHERE status = 'pending';
+-- What is critical does not wait behind a herd.
+CREATE INDEX scheduled_notifications_critical_index
+    ON scheduled_notifications (next_attempt_at, id) WHERE status = 'pending' AND priority = 'critical';
 CREATE INDEX scheduled_notifications_recipient_index ON scheduled_notifications (tenant_id, recipient_id, id);
-CREATE INDEX scheduled_notifications_tenant_index ON scheduled_notifications (tenant_id, id);
+CREATE INDEX scheduled_notifications_tenant_status_index ON scheduled_notifications (tenant_id, status, id);
 CREATE INDEX scheduled_notifications_ended_index
     ON scheduled_notifications (updated_at, id) WHERE status <> 'pending';
 

@@ -71,8 +71,10 @@ CREATE INDEX scheduled_notifications_next_index
     ON scheduled_notifications (next_attempt_at, id) WHERE status = 'pending';
 CREATE INDEX scheduled_notifications_tenant_next_index
     ON scheduled_notifications (tenant_id, next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX scheduled_notifications_critical_index
+    ON scheduled_notifications (next_attempt_at, id) WHERE status = 'pending' AND priority = 'critical';
 CREATE INDEX scheduled_notifications_recipient_index ON scheduled_notifications (tenant_id, recipient_id, id);
-CREATE INDEX scheduled_notifications_tenant_index ON scheduled_notifications (tenant_id, id);
+CREATE INDEX scheduled_notifications_tenant_status_index ON scheduled_notifications (tenant_id, status, id);
 CREATE INDEX scheduled_notifications_ended_index
     ON scheduled_notifications (updated_at, id) WHERE status <> 'pending';
 

@@ -107,7 +107,8 @@ async fn a_repeated_request_sends_once(db: TestDb) {
 }
 
 async fn who_sends_or_gets_too_many_is_held_back(db: TestDb) {
-    let notifications = Notifications { tenant_per_minute: 5, user_per_minute: 2 };
+    let notifications =
+        Notifications { tenant_per_minute: 5, user_per_minute: 2, ..Notifications::default() };
     let rest = Rest::open_with(db, Config { notifications, ..Config::default() }).await;
     let (user, ben) = (rest.shop.user, add_user(&rest.shop, json!({})).await);
     let to = async |recipients| rest.post(SEND, promo(&recipients)).await;

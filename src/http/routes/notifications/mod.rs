@@ -1,6 +1,7 @@
 //! `/api/v1/notifications`: who is told of what, when, and in which words.
 
 mod history;
+mod scheduled;
 mod send;
 mod templates;
 
@@ -10,11 +11,15 @@ use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
 /// A user's own: inbox, preferences, subscriptions, and the history of these.
 const READ: &str = "notifications:read";
 
+/// Changing what is a user's own: scheduling for oneself.
+const WRITE: &str = "notifications:write";
+
 /// Telling others, and the history of all of the tenant: for back ends and managers.
 pub(super) const SEND: &str = "notifications:send";
 
 pub(in crate::http) fn configure(app: &mut ServiceConfig) {
     configure_sending(app);
+    configure_schedule(app);
     configure_templates(app);
 }
 
@@ -49,4 +54,20 @@ fn configure_sending(app: &mut ServiceConfig) {
         .service(sending.default_service(method_not_allowed("GET")))
         .service(history.default_service(method_not_allowed("GET")))
         .service(one.default_service(method_not_allowed("GET")));
+}
+
+fn configure_schedule(app: &mut ServiceConfig) {
+    const BASE: &str = "/api/v1/notifications/scheduled";
+    let all = resource(BASE).route(get().to(scheduled::list)).route(post().to(scheduled::create));
+    // Before the next, which would read it as an id.
+    let preview = resource(format!("{BASE}/preview")).route(post().to(scheduled::preview));
+    let one = resource(format!("{BASE}/{{id}}"))
+        .route(get().to(scheduled::show))
+        .route(patch().to(scheduled::reschedule))
+        .route(delete().to(scheduled::cancel));
+    let retry = resource(format!("{BASE}/{{id}}/retry")).route(post().to(scheduled::retry));
+    app.service(all.default_service(method_not_allowed("GET, POST")))
+        .service(preview.default_service(method_not_allowed("POST")))
+        .service(one.default_service(method_not_allowed("GET, PATCH, DELETE")))
+        .service(retry.default_service(method_not_allowed("POST")));
 }

@@ -1,0 +1,6 @@
+//! The schedule: what is asked for, what is due, and what becomes of it, whoever dies when.
+
+mod api;
+mod claims;
+mod processes;
+mod world;
