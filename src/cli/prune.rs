@@ -8,7 +8,8 @@ use crate::storage::prune::{self, Done, Mode, Pruned};
 use serde_json::json;
 use std::time::Duration;
 
-/// Delete webhook deliveries, events and idempotency keys that have had their time, and what deleted webhooks left
+/// Delete webhook deliveries, events, notifications and idempotency keys that have had their time, and what deleted
+/// webhooks left
 ///
 /// A server does it by itself ([retention]). Pending deliveries and their events stay, and so does the newest event. Idempotency keys go after 24 hours. It
 /// works in short transactions, so a server may run beside it. A SQLite file does not shrink: what is freed in it
@@ -38,6 +39,10 @@ fn shown(Done { pruned, longest }: Done, dry_run: bool) -> Output {
         webhook_stats,
         events,
         idempotency_keys,
+        notification_log,
+        in_app_notifications,
+        scheduled_notifications,
+        scheduler_runs,
     } = pruned;
     let tables = [
         ("webhooks", webhooks),
@@ -46,6 +51,10 @@ fn shown(Done { pruned, longest }: Done, dry_run: bool) -> Output {
         ("webhook_stats", webhook_stats),
         ("events", events),
         ("idempotency_keys", idempotency_keys),
+        ("notification_log", notification_log),
+        ("in_app_notifications", in_app_notifications),
+        ("scheduled_notifications", scheduled_notifications),
+        ("scheduler_runs", scheduler_runs),
     ];
     let column = if dry_run { "would delete" } else { "deleted" };
     let human =

@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// Ended webhook deliveries and events of this age are deleted; 0 = the server deletes nothing by itself.
+    /// Ended webhook deliveries, events, and ended notifications of this age are deleted; 0 = the server deletes nothing by itself.
     pub days: u64,
     /// When it is done: second, minute, hour, day of the month, month, day of the week (1 = Sunday), in UTC.
     pub cron: String,

@@ -27,6 +27,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .configure(routes::webhooks::configure)
         .configure(routes::notifications::configure)
         .configure(routes::broadcasts::configure)
+        .configure(routes::scheduler::configure)
         .configure(routes::channels::configure)
         .configure(routes::health::configure)
         .configure(routes::socket::configure)

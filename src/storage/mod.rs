@@ -21,6 +21,7 @@ pub mod prune;
 pub mod retention;
 pub mod schema;
 mod sqlite;
+pub mod tasks;
 mod types;
 
 use crate::domain::{Code, Error, Result};

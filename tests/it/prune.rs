@@ -151,6 +151,7 @@ async fn left(db: &bellwire::storage::Db) -> Pruned {
         events: on_conn!(&mut conn, c => events::table.count().get_result(c).await).unwrap(),
         idempotency_keys: on_conn!(&mut conn, c => idempotency_keys::table.count().get_result(c).await)
             .unwrap(),
+        ..Pruned::default()
     }
 }
 
@@ -354,7 +355,8 @@ async fn the_verb_prunes_the_database_of_the_configuration(db: TestDb) {
     fill(&attic, 5).await;
     let program = Program::on(db.url());
     let all = json!({"dry_run": true, "webhooks": 0, "webhook_deliveries": 5, "webhook_delivery_logs": 5,
-        "webhook_stats": 0, "events": 4, "idempotency_keys": 5});
+        "webhook_stats": 0, "events": 4, "idempotency_keys": 5, "notification_log": 0,
+        "in_app_notifications": 0, "scheduled_notifications": 0, "scheduler_runs": 0});
     let prune = async |args: &[&str]| {
         let mut said = program.json(&[&["prune"], args].concat()).await;
         assert!(said.as_object_mut().unwrap().remove("longest_transaction_ms").unwrap().is_u64());
@@ -363,11 +365,14 @@ async fn the_verb_prunes_the_database_of_the_configuration(db: TestDb) {
     assert_eq!(prune(&["--dry-run"]).await, all);
     // Keys have an age of their own.
     let keys = json!({"dry_run": false, "webhooks": 0, "webhook_deliveries": 0, "webhook_delivery_logs": 0,
-        "webhook_stats": 0, "events": 0, "idempotency_keys": 5});
+        "webhook_stats": 0, "events": 0, "idempotency_keys": 5, "notification_log": 0,
+        "in_app_notifications": 0, "scheduled_notifications": 0, "scheduler_runs": 0});
     assert_eq!(prune(&["--older-than", "36500d"]).await, keys);
     let said = program.run(&["prune", "--older-than", "30d"]).await;
-    let expected = "table                  deleted\nwebhooks               0\nwebhook_deliveries     5\n\
-        webhook_delivery_logs  5\nwebhook_stats          0\nevents                 4\nidempotency_keys       0\n";
+    let expected = "table                    deleted\nwebhooks                 0\nwebhook_deliveries       5\n\
+        webhook_delivery_logs    5\nwebhook_stats            0\nevents                   4\n\
+        idempotency_keys         0\nnotification_log         0\nin_app_notifications     0\n\
+        scheduled_notifications  0\nscheduler_runs           0\n";
     assert_eq!((said.code, said.stdout.as_str()), (0, expected), "{said:?}");
     assert_eq!(attic.left().await, pruned(0, 0, 1, 0));
 }

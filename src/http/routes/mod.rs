@@ -9,5 +9,6 @@ pub mod notifications;
 pub mod orders;
 pub mod products;
 pub mod pusher_api;
+pub mod scheduler;
 pub mod socket;
 pub mod webhooks;

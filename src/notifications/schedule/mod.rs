@@ -19,6 +19,7 @@ mod preview;
 mod resource;
 mod row;
 mod share;
+mod standing;
 mod work;
 
 pub use claim::Claim;
@@ -27,6 +28,7 @@ pub use input::{Wanted, parse};
 pub use list::{ScheduledFilter, list};
 pub use preview::{PreviewResource, preview};
 pub use resource::{ScheduledResource, find};
+pub use standing::{Standing, standing};
 pub use work::{Counts, Listeners, Scheduler};
 
 /// Rows of one request, of one claim and of one transaction at most.

@@ -2,7 +2,8 @@
 //!
 //! In this order, as each refers to the next: deleted endpoints with all they have; webhook deliveries that have
 //! ended, with the logs of their attempts; events that no delivery refers to; counters of statistics; answers kept
-//! for idempotency keys. A pending delivery of an endpoint that is there is never touched, nor is its event. The
+//! for idempotency keys; of notifications the history, what has expired in inboxes, and scheduled ones that have ended.
+//! A pending delivery of an endpoint that is there is never touched, nor is its event. The
 //! newest event stays whatever its age: a server that starts reads on from it.
 //!
 //! A table is walked by its ids, up to the last row that is old enough, which an index knows. Each window of the
@@ -12,6 +13,7 @@
 mod batch;
 mod counters;
 mod endpoints;
+mod notifications;
 
 use batch::Batch;
 pub use batch::MOST;
@@ -57,6 +59,14 @@ pub struct Pruned {
     pub events: i64,
     /// Answers kept for a repeat of their request.
     pub idempotency_keys: i64,
+    /// The history of notifications.
+    pub notification_log: i64,
+    /// Inbox rows that have expired.
+    pub in_app_notifications: i64,
+    /// Scheduled notifications that have ended.
+    pub scheduled_notifications: i64,
+    /// Runs of tasks.
+    pub scheduler_runs: i64,
 }
 
 /// What a pruning came to.
@@ -86,6 +96,7 @@ pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> R
     };
     let gone = walk.deleted_endpoints().await?;
     let (webhook_deliveries, webhook_delivery_logs) = walk.deliveries().await?;
+    let told = walk.notifications(now).await?;
     let pruned = Pruned {
         webhooks: gone.webhooks,
         webhook_deliveries: gone.webhook_deliveries + webhook_deliveries,
@@ -93,6 +104,10 @@ pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> R
         webhook_stats: gone.webhook_stats + walk.counters(now).await?,
         events: walk.events().await?,
         idempotency_keys: walk.keys().await?,
+        notification_log: told.history,
+        in_app_notifications: told.inboxes,
+        scheduled_notifications: told.schedules,
+        scheduler_runs: told.runs,
     };
     Ok(Done { pruned, longest: walk.longest.get() })
 }

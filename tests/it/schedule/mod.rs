@@ -2,5 +2,6 @@
 
 mod api;
 mod claims;
+mod maintenance;
 mod processes;
 mod world;
