@@ -3,11 +3,12 @@
 //! Up to a thousand recipients are dispatched at once, in the transaction of the request. More go page by page
 //! ([`fan_out`]): the request writes what is to be done, and is answered before it is done.
 
-use super::Notice;
 use super::decision::Trigger;
-use super::dispatch::{self, Dispatched, Failure, Fate, Outcome, Terms};
-use super::draft::Draft;
+use super::dispatch::{self, Dispatched, Extras, Failure, Fate, Outcome, Terms};
+use super::draft::{Draft, Words};
 use super::fan_out::{self, FanOut};
+use super::template::Variables;
+use super::{Notice, NotificationType, Priority};
 use crate::domain::fields::Given;
 use crate::domain::{Code, Error, Fields, NotificationId, Result, TenantId, Timestamp, UserId};
 use crate::storage::outbox::NewEvent;
@@ -280,6 +281,20 @@ async fn send_to_one(
         return Err(Error::field(field, message.clone()));
     }
     Ok((SendReport::of(outcomes), events))
+}
+
+/// Sends a user the system's test, as their preferences would have it.
+pub async fn send_test(
+    conn: &mut Conn,
+    (tenant, user, name): (TenantId, UserId, &str),
+    channels: Option<BTreeSet<super::Channel>>,
+    terms: Terms<'_>,
+) -> Result<(SendReport, Vec<NewEvent>)> {
+    let kind = NotificationType::parse("test").map_err(|e| Error::new(Code::Internal, e))?;
+    let variables = Variables::from_iter([("user_name".to_owned(), Value::from(name))]);
+    let words = Words::Template { template: "test_in_app".to_owned(), variables };
+    let (priority, extras) = (Priority::Normal, Extras::default());
+    send_to_one(conn, (tenant, user), &Draft { kind, priority, words, extras, channels }, terms).await
 }
 
 fn admit(tenant: TenantId, count: usize, terms: Terms<'_>) -> Result<()> {

@@ -115,9 +115,11 @@ CREATE TABLE in_app_notifications (
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
 );
 CREATE INDEX in_app_notifications_user_index ON in_app_notifications (tenant_id, user_id, id);
--- Covers the count of a badge.
+-- Covers the count of a badge, and the list of what is unread.
 CREATE INDEX in_app_notifications_unread_index
-    ON in_app_notifications (tenant_id, user_id, expires_at) WHERE read_at IS NULL AND archived_at IS NULL;
+    ON in_app_notifications (tenant_id, user_id, id, expires_at) WHERE read_at IS NULL AND archived_at IS NULL;
+CREATE INDEX in_app_notifications_archived_index
+    ON in_app_notifications (tenant_id, user_id, id) WHERE archived_at IS NOT NULL;
 CREATE INDEX in_app_notifications_expires_index
     ON in_app_notifications (expires_at, id) WHERE expires_at IS NOT NULL;
 

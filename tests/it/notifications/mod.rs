@@ -4,5 +4,7 @@ mod desk;
 mod dispatching;
 mod fanning_out;
 mod history;
+mod inbox;
+mod preferences;
 mod sending;
 mod tabs;

@@ -113,9 +113,14 @@ impl Shop {
 
     /// A token of the user with these abilities.
     pub(crate) async fn token(&self, abilities: &[&str]) -> String {
+        self.token_of(self.user, abilities).await
+    }
+
+    /// The same of another user.
+    pub(crate) async fn token_of(&self, user: UserId, abilities: &[&str]) -> String {
         let abilities: Vec<String> = abilities.iter().map(|a| (*a).to_owned()).collect();
         let issue = async |conn: &mut Conn| {
-            token::issue(conn, self.user, "test", &abilities, None, self.clock.now()).await
+            token::issue(conn, user, "test", &abilities, None, self.clock.now()).await
         };
         self.db.transaction(issue).await.unwrap().plaintext.expose().to_owned()
     }

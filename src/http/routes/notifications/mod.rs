@@ -1,8 +1,11 @@
 //! `/api/v1/notifications`: who is told of what, when, and in which words.
 
 mod history;
+mod inbox;
+mod preferences;
 mod scheduled;
 mod send;
+mod subscriptions;
 mod templates;
 
 use crate::http::respond::method_not_allowed;
@@ -19,6 +22,8 @@ pub(super) const SEND: &str = "notifications:send";
 
 pub(in crate::http) fn configure(app: &mut ServiceConfig) {
     configure_sending(app);
+    configure_inbox(app);
+    configure_choices(app);
     configure_schedule(app);
     configure_templates(app);
 }
@@ -70,4 +75,48 @@ fn configure_schedule(app: &mut ServiceConfig) {
         .service(preview.default_service(method_not_allowed("POST")))
         .service(one.default_service(method_not_allowed("GET, PATCH, DELETE")))
         .service(retry.default_service(method_not_allowed("POST")));
+}
+
+fn configure_inbox(app: &mut ServiceConfig) {
+    const BASE: &str = "/api/v1/notifications/in-app";
+    let all = resource(BASE).route(get().to(inbox::list));
+    // Before the next, which would read them as ids.
+    let count = resource(format!("{BASE}/unread-count")).route(get().to(inbox::unread_count));
+    let read_all = resource(format!("{BASE}/mark-all-read")).route(post().to(inbox::mark_all_read));
+    let one =
+        resource(format!("{BASE}/{{id}}")).route(get().to(inbox::show)).route(delete().to(inbox::remove));
+    app.service(all.default_service(method_not_allowed("GET")))
+        .service(count.default_service(method_not_allowed("GET")))
+        .service(read_all.default_service(method_not_allowed("POST")))
+        .service(one.default_service(method_not_allowed("GET, DELETE")));
+    for (path, route) in [
+        ("mark-read", post().to(inbox::mark_read)),
+        ("mark-unread", post().to(inbox::mark_unread)),
+        ("archive", post().to(inbox::archive)),
+        ("unarchive", post().to(inbox::unarchive)),
+    ] {
+        let verb = resource(format!("{BASE}/{{id}}/{path}")).route(route);
+        app.service(verb.default_service(method_not_allowed("POST")));
+    }
+}
+
+fn configure_choices(app: &mut ServiceConfig) {
+    const BASE: &str = "/api/v1/notifications";
+    let own = resource(format!("{BASE}/preferences"))
+        .route(get().to(preferences::show))
+        .route(patch().to(preferences::update));
+    let defaults = resource(format!("{BASE}/preferences/tenant"))
+        .route(get().to(preferences::show_defaults))
+        .route(patch().to(preferences::update_defaults));
+    let test = resource(format!("{BASE}/preferences/test")).route(post().to(preferences::test));
+    let subscriptions = resource(format!("{BASE}/subscriptions"))
+        .route(get().to(subscriptions::list))
+        .route(post().to(subscriptions::create));
+    let subscription =
+        resource(format!("{BASE}/subscriptions/{{id}}")).route(delete().to(subscriptions::remove));
+    app.service(own.default_service(method_not_allowed("GET, PATCH")))
+        .service(defaults.default_service(method_not_allowed("GET, PATCH")))
+        .service(test.default_service(method_not_allowed("POST")))
+        .service(subscriptions.default_service(method_not_allowed("GET, POST")))
+        .service(subscription.default_service(method_not_allowed("DELETE")));
 }

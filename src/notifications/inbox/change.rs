@@ -1,0 +1,171 @@
+//! Changes to an inbox. Each is told to the user's other tabs, unless nothing changed.
+
+use super::{InboxResource, Owner, find, present, unread_count};
+use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, UserId};
+use crate::notifications::dispatch::events::for_user;
+use crate::storage::outbox::{self, NewEvent};
+use crate::storage::schema::{in_app_notifications as i, notification_log as l, users};
+use crate::storage::{Conn, on_conn, on_conn_locking};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use serde_json::json;
+
+/// A change to one notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It was read.
+    Read,
+    /// It shall count as unread again.
+    Unread,
+    /// It is put aside.
+    Archived,
+    /// It is taken back.
+    Unarchived,
+}
+
+/// Who changes an inbox, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Hand {
+    /// Whose inbox it is.
+    pub owner: Owner,
+    /// The tab that needs not be told.
+    pub except: Option<SocketId>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// How an inbox stands after a change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Changed {
+    /// The notification, as it is now.
+    #[serde(flatten)]
+    pub notification: InboxResource,
+    /// How many are unread now.
+    pub unread_count: i64,
+}
+
+/// Whoever changes an inbox waits for whoever else does: two that wait for each other's rows, and for their turn to write
+/// events, would wait for ever. What comes into it meanwhile waits for nobody.
+async fn hold(conn: &mut Conn, (tenant, user): Owner) -> Result<()> {
+    let query = users::table.filter(users::id.eq(user).and(users::tenant_id.eq(tenant))).select(users::id);
+    let found: Option<UserId> = on_conn_locking!(conn, query, |q, c| q.first(c).await.optional())?;
+    found.map(drop).ok_or_else(|| Error::not_found("user"))
+}
+
+/// Makes a change. The events are the caller's to write, last in the same transaction.
+pub async fn mark(
+    conn: &mut Conn,
+    hand: Hand,
+    id: NotificationId,
+    mark: Mark,
+) -> Result<(Changed, Vec<NewEvent>)> {
+    let Hand { owner, except, now } = hand;
+    hold(conn, owner).await?;
+    let is_new = set(conn, owner, id, mark, now).await?;
+    if is_new && matches!(mark, Mark::Read | Mark::Unread) {
+        note_reading(conn, id, (mark == Mark::Read).then_some(now)).await?;
+    }
+    if is_new {
+        outbox::take_turn(conn).await?;
+    }
+    let notification = find(conn, owner, id, now).await?;
+    let changed = Changed { notification, unread_count: unread_count(conn, owner, now).await? };
+    if !is_new {
+        return Ok((changed, Vec::new()));
+    }
+    let data = json!({
+        "id": id, "is_read": changed.notification.is_read, "read_at": changed.notification.read_at,
+        "is_archived": changed.notification.is_archived, "archived_at": changed.notification.archived_at,
+        "unread_count": changed.unread_count,
+    });
+    let event = for_user(owner, "notification:updated", &data, except)?;
+    Ok((changed, vec![event]))
+}
+
+/// Whether it was otherwise before.
+async fn set(conn: &mut Conn, owner: Owner, id: NotificationId, mark: Mark, now: Timestamp) -> Result<bool> {
+    let (tenant, user) = owner;
+    let row = present(tenant, user, now).filter(i::id.eq(id));
+    let never: Option<Timestamp> = None;
+    let count = match mark {
+        Mark::Read => {
+            let row = row.filter(i::read_at.is_null());
+            on_conn!(conn, c => diesel::update(row).set(i::read_at.eq(now)).execute(c).await)?
+        }
+        Mark::Unread => {
+            let row = row.filter(i::read_at.is_not_null());
+            on_conn!(conn, c => diesel::update(row).set(i::read_at.eq(never)).execute(c).await)?
+        }
+        Mark::Archived => {
+            let row = row.filter(i::archived_at.is_null());
+            on_conn!(conn, c => diesel::update(row).set(i::archived_at.eq(now)).execute(c).await)?
+        }
+        Mark::Unarchived => {
+            let row = row.filter(i::archived_at.is_not_null());
+            on_conn!(conn, c => diesel::update(row).set(i::archived_at.eq(never)).execute(c).await)?
+        }
+    };
+    Ok(count > 0)
+}
+
+/// The history knows when what was sent was read.
+async fn note_reading(conn: &mut Conn, id: NotificationId, read_at: Option<Timestamp>) -> Result<()> {
+    let rows = l::table.filter(l::in_app_id.eq(id));
+    on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(read_at)).execute(c).await)?;
+    Ok(())
+}
+
+/// What was done to a whole inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AllRead {
+    /// How many became read.
+    pub updated: i64,
+    /// How many are unread now.
+    pub unread_count: i64,
+}
+
+/// Marks all that is unread as read, what came in the meantime among it.
+pub async fn mark_all_read(conn: &mut Conn, hand: Hand) -> Result<(AllRead, Vec<NewEvent>)> {
+    let Hand { owner, except, now } = hand;
+    hold(conn, owner).await?;
+    // Most of them before the others have to wait, and what they wrote until then after it.
+    let first = read_all(conn, owner, now).await?;
+    outbox::take_turn(conn).await?;
+    let rest = read_all(conn, owner, now).await?;
+    let updated = i64::try_from(first + rest).unwrap_or(i64::MAX);
+    let all = AllRead { updated, unread_count: unread_count(conn, owner, now).await? };
+    if updated == 0 {
+        return Ok((all, Vec::new()));
+    }
+    let data = json!({"read_at": now, "updated": updated, "unread_count": all.unread_count});
+    let event = for_user(owner, "notification:read_all", &data, except)?;
+    Ok((all, vec![event]))
+}
+
+async fn read_all(conn: &mut Conn, (tenant, user): Owner, now: Timestamp) -> Result<usize> {
+    let unread = i::table
+        .filter(i::tenant_id.eq(tenant).and(i::user_id.eq(user)))
+        .filter(i::read_at.is_null().and(i::archived_at.is_null()));
+    let ids: Vec<NotificationId> = on_conn!(conn, c =>
+        diesel::update(unread).set(i::read_at.eq(now)).returning(i::id).get_results(c).await)?;
+    for ids in ids.chunks(10_000) {
+        let rows = l::table.filter(l::in_app_id.eq_any(ids));
+        on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(now)).execute(c).await)?;
+    }
+    Ok(ids.len())
+}
+
+/// Deletes a notification; the history keeps that it was sent.
+pub async fn delete(conn: &mut Conn, hand: Hand, id: NotificationId) -> Result<Vec<NewEvent>> {
+    let Hand { owner, except, now } = hand;
+    let (tenant, user) = owner;
+    hold(conn, owner).await?;
+    let row = i::table.filter(i::id.eq(id).and(i::tenant_id.eq(tenant)).and(i::user_id.eq(user)));
+    if on_conn!(conn, c => diesel::delete(row).execute(c).await)? == 0 {
+        return Err(Error::not_found("notification"));
+    }
+    outbox::take_turn(conn).await?;
+    let data = json!({"id": id, "unread_count": unread_count(conn, owner, now).await?});
+    Ok(vec![for_user(owner, "notification:deleted", &data, except)?])
+}
