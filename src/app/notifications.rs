@@ -1,7 +1,13 @@
 //! Starts what works at notifications by itself, and wakes it.
 
 use crate::config::Config;
-use crate::domain::{Clock, Probe};
+use crate::domain::{Clock, Probe, TellOfEvents};
+use crate::notifications::carriers::Carrier;
+use crate::notifications::carriers::email::Email;
+use crate::notifications::carriers::webhook::Webhook;
+use crate::notifications::carriers::work::CarrierWork;
+use crate::notifications::digest_work::DigestWork;
+use crate::notifications::event_work::EventWork;
 use crate::notifications::fan_out_work::FanOutWork;
 use crate::notifications::herald::Herald;
 use crate::notifications::notifier::Notifier;
@@ -33,8 +39,31 @@ impl Workers {
         let start = |work: Box<dyn Work + Send>| WorkerActor::start(work, clock.clone(), &arbiter.handle());
         let fan_out =
             FanOutWork { db: db.clone(), clock: clock.clone(), limits: limits.clone(), herald: herald() };
-        let fan_out = start(Box::new(fan_out));
-        let mut workers = Self { limits, running: vec![("notifications to many", fan_out)] };
+        let carried = |carrier: Arc<dyn Carrier>| {
+            let (db, clock, herald) = (db.clone(), clock.clone(), Some(herald()));
+            start(Box::new(CarrierWork { db, clock, herald, carrier }))
+        };
+        let webhook = carried(Arc::new(Webhook { db: db.clone(), clock: clock.clone() }));
+        let smtp = config.notifications.smtp.clone();
+        let email = carried(Arc::new(Email { db: db.clone(), clock: clock.clone(), smtp }));
+        let digests = DigestWork { db: db.clone(), clock: clock.clone(), herald: Some(herald()) };
+        let events = start(Box::new(EventWork {
+            db: db.clone(),
+            clock: clock.clone(),
+            limits: limits.clone(),
+            herald: Some(herald()),
+            seen: Arc::default(),
+        }));
+        // Its mailbox is empty yet; and who is not told of events looks for them.
+        let _ = registry.try_send(TellOfEvents(events.clone().recipient()));
+        let running = vec![
+            ("event subscriptions", events),
+            ("digests", start(Box::new(digests))),
+            ("notifications to many", start(Box::new(fan_out))),
+            ("notifications by webhook", webhook),
+            ("notifications by e-mail", email),
+        ];
+        let mut workers = Self { limits, running };
         // It wakes the others when it has work for them.
         let listeners = Listeners { herald: herald(), notifier: workers.notifier() };
         let pace = config.notifications.scheduled_per_minute;

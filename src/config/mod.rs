@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use app::{App, AppWebhook};
-pub use notifications::Notifications;
+pub use notifications::{Notifications, Smtp, SmtpTls};
 pub use ports::PortRange;
 pub use retention::Retention;
 pub use secret_keys::{SecretKey, SecretKeys};
@@ -282,6 +282,7 @@ impl Config {
             }
         }
         self.webhooks.validate()?;
+        self.notifications.validate()?;
         self.retention.schedule()?;
         let positive = [
             ("limits.json_depth", self.limits.json_depth),

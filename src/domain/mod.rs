@@ -32,7 +32,7 @@ pub use ids::{
     OrderId, ProductId, ScheduledId, SocketId, SubscriptionId, TemplateId, TenantId, TokenId, UserId,
 };
 pub use locale::Locale;
-pub use nudge::{Committed, Probe, ToEndpoint, Wake, WakeEndpoints};
+pub use nudge::{Committed, Probe, TellOfEvents, ToEndpoint, Wake, WakeEndpoints};
 pub use position::{Epoch, Position};
 pub use secret::Secret;
 pub use standby::{Leased, Standby};

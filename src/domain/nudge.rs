@@ -36,6 +36,11 @@ pub enum ToEndpoint {
     Send(Vec<Leased>),
 }
 
+/// To the registry: from now on, tell these when something has happened to a tenant.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "()")]
+pub struct TellOfEvents(pub actix::Recipient<Wake>);
+
 /// "Are you there?", from the watchdog and from `/ready`. Whoever answers is alive.
 #[derive(Debug, Clone, Copy, actix::Message)]
 #[rtype(result = "()")]

@@ -7,20 +7,24 @@
 //! - In which words: [`template`].
 //! - Into being: [`dispatch()`](dispatch::dispatch) writes what was decided, for [`recipients`] read from rows.
 //! - Asked for: [`draft`] and [`send`], which goes on by [`fan_out`] where there are many; [`history`] tells what became
-//!   of it. Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
+//!   of it. What is for other channels than the inbox leaves by its [carrier](carriers). Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 //!
 //! Around it are the rows: [`templates`], the system's words and the tenants' own, in versions.
 
 pub mod asked_time;
 pub mod best_time;
+pub mod carriers;
 pub mod channel;
 pub mod choices;
 pub mod decision;
 pub mod digest;
+pub mod digest_work;
 pub mod dispatch;
 pub mod draft;
 pub mod effective_time;
+mod event_words;
+pub mod event_work;
 pub mod fan_out;
 pub mod fan_out_work;
 pub mod herald;

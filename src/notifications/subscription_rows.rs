@@ -2,6 +2,7 @@
 
 use super::Channel;
 use super::draft::read_channels;
+use super::subscriptions::EventSubscription;
 use crate::domain::{Error, EventFilter, Fields, Result, SubscriptionId, TenantId, Timestamp, UserId};
 use crate::storage::page::{Cursor, Slice};
 use crate::storage::schema::{event_subscriptions as s, users};
@@ -146,4 +147,45 @@ pub async fn delete(conn: &mut Conn, (tenant, user): (TenantId, UserId), id: Sub
         0 => Err(Error::not_found("subscription")),
         _ => Ok(()),
     }
+}
+
+/// Somebody who wants to be told of some events.
+#[derive(Debug, Clone)]
+pub(super) struct Wanting {
+    pub(super) tenant: TenantId,
+    pub(super) user: UserId,
+    /// Of what happened before they are told nothing.
+    pub(super) since: Timestamp,
+    pub(super) subscription: EventSubscription,
+}
+
+type WantingRow = (TenantId, UserId, Timestamp, String, Value);
+
+/// The active subscriptions of these tenants that may accept events of these names. Found by an index: a name is accepted
+/// by itself and by each of its beginnings.
+pub(super) async fn wanting(
+    conn: &mut Conn,
+    tenants: BTreeSet<TenantId>,
+    names: &BTreeSet<&str>,
+) -> Result<Vec<Wanting>> {
+    let mut patterns: BTreeSet<String> = BTreeSet::new();
+    for name in names {
+        patterns.insert((*name).to_owned());
+        let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+        patterns.extend(ends.filter_map(|end| Some(format!("{}*", name.get(..end)?))));
+    }
+    if tenants.is_empty() || patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = s::table
+        .filter(s::tenant_id.eq_any(tenants).and(s::event_type.eq_any(patterns)).and(s::is_active.eq(true)))
+        .order(s::id)
+        .select((s::tenant_id, s::user_id, s::created_at, s::event_type, s::notification_channels));
+    let rows: Vec<WantingRow> = on_conn!(conn, c => query.load(c).await)?;
+    let wanting = |(tenant, user, since, event, channels): WantingRow| {
+        let events = EventFilter::parse(&event).ok()?;
+        let subscription = EventSubscription { events, channels: channels_of(&channels), active: true };
+        Some(Wanting { tenant, user, since, subscription })
+    };
+    Ok(rows.into_iter().filter_map(wanting).collect())
 }

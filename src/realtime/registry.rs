@@ -22,7 +22,7 @@ use super::relay::{Relay, Step};
 use crate::config::{App, Channels};
 use crate::domain::{
     AppId, ChannelName, ChannelNotice, Clock, Committed, EndpointId, Event, EventId, Leased, Probe, SocketId,
-    ToEndpoint, WakeEndpoints,
+    TellOfEvents, ToEndpoint, Wake, WakeEndpoints,
 };
 use crate::storage::{Db, outbox};
 use crate::telemetry::Metrics;
@@ -153,6 +153,8 @@ pub struct RegistryActor {
     pub(super) channels: HashMap<ChannelKey, Channel>,
     history: Bounds,
     endpoints: HashMap<EndpointId, Recipient<ToEndpoint>>,
+    /// Who wants to look at once when something has happened to a tenant.
+    listeners: Vec<Recipient<Wake>>,
 }
 
 pub(super) struct Channel {
@@ -166,7 +168,8 @@ impl RegistryActor {
     pub fn new(parts: Parts) -> Self {
         let relay = Relay::new(parts.cursor);
         let history = Bounds::of(&parts.channels);
-        Self { parts, relay, channels: HashMap::new(), history, endpoints: HashMap::new() }
+        let (channels, endpoints, listeners) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { parts, relay, channels, history, endpoints, listeners }
     }
 
     /// Sees to it that there is the channel.
@@ -434,6 +437,20 @@ impl Handler<Committed> for RegistryActor {
         for endpoint in committed.endpoints {
             self.wake(endpoint);
         }
+        if committed.events.iter().any(|event| !event.channel.is_one_users()) {
+            for listener in &self.listeners {
+                // Who is full is awake; who is told of none looks once a second.
+                let _ = listener.try_send(Wake);
+            }
+        }
+    }
+}
+
+impl Handler<TellOfEvents> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, TellOfEvents(listener): TellOfEvents, _: &mut Self::Context) {
+        self.listeners.push(listener);
     }
 }
 

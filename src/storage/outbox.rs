@@ -95,6 +95,23 @@ pub async fn write_for(
         .ok_or_else(|| Error::new(Code::Internal, "The delivery was not written down."))
 }
 
+/// Those of these tenants that have an active endpoint which gets events of this name.
+pub async fn tenants_listening(
+    conn: &mut Conn,
+    tenants: BTreeSet<TenantId>,
+    name: &str,
+) -> Result<BTreeSet<TenantId>> {
+    let query = webhooks::table
+        .filter(webhooks::tenant_id.eq_any(tenants).and(webhooks::is_active.eq(true)))
+        .select((webhooks::tenant_id, webhooks::events));
+    let rows: Vec<(TenantId, serde_json::Value)> = on_conn!(conn, c => query.load(c).await)?;
+    let listens = |filters: serde_json::Value| {
+        let filters: Vec<EventFilter> = serde_json::from_value(filters).unwrap_or_default();
+        filters.iter().any(|filter| filter.accepts(name))
+    };
+    Ok(rows.into_iter().filter_map(|(tenant, filters)| listens(filters).then_some(tenant)).collect())
+}
+
 /// Up to `limit` events with ids above `after`, in id order.
 pub async fn read_after(conn: &mut Conn, after: EventId, limit: i64) -> Result<Vec<Event>> {
     let query = events::table.filter(events::id.gt(after)).order(events::id).limit(limit);

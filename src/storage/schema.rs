@@ -432,6 +432,7 @@ table! {
     notification_cursors (name) {
         name -> Text,
         event_id -> BigInt,
+        user_id -> BigInt,
         updated_at -> Timestamp,
     }
 }

@@ -158,7 +158,10 @@ CREATE TABLE notification_log (
     UNIQUE (scheduled_id, channel),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
 );
-CREATE INDEX notification_log_next_index ON notification_log (next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_log_next_index
+    ON notification_log (channel, next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_log_sent_index
+    ON notification_log (next_attempt_at, id) WHERE status = 'sent' AND channel = 'webhook';
 CREATE INDEX notification_log_user_index ON notification_log (tenant_id, user_id, id);
 CREATE INDEX notification_log_tenant_index ON notification_log (tenant_id, id);
 CREATE INDEX notification_log_in_app_index ON notification_log (in_app_id) WHERE in_app_id IS NOT NULL;
@@ -264,7 +267,9 @@ CREATE TABLE scheduler_runs (
 -- How far the events were read for those who subscribed to them; moved in the transaction that notifies them.
 CREATE TABLE notification_cursors (
     name VARCHAR(60) NOT NULL PRIMARY KEY,
+    -- Every event up to this one is done, and the next one for the users up to this one.
     event_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL DEFAULT 0,
     updated_at TIMESTAMP NOT NULL
 );
 

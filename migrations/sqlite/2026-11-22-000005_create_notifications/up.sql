@@ -134,7 +134,10 @@ CREATE TABLE notification_log (
     UNIQUE (scheduled_id, channel),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
 );
-CREATE INDEX notification_log_next_index ON notification_log (next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_log_next_index
+    ON notification_log (channel, next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_log_sent_index
+    ON notification_log (next_attempt_at, id) WHERE status = 'sent' AND channel = 'webhook';
 CREATE INDEX notification_log_user_index ON notification_log (tenant_id, user_id, id);
 CREATE INDEX notification_log_tenant_index ON notification_log (tenant_id, id);
 CREATE INDEX notification_log_in_app_index ON notification_log (in_app_id) WHERE in_app_id IS NOT NULL;
@@ -228,6 +231,7 @@ CREATE TABLE scheduler_runs (
 CREATE TABLE notification_cursors (
     name VARCHAR(60) NOT NULL PRIMARY KEY,
     event_id BIGINT NOT NULL,
+    user_id BIGINT NOT NULL DEFAULT 0,
     updated_at TIMESTAMP NOT NULL
 );
 

@@ -155,9 +155,8 @@ fn play(events: &[(String, Value)]) -> usize {
     for (name, data) in events {
         let id = data["id"].as_i64();
         match name.as_str() {
-            "notification:created" => drop(unread.insert(id)),
             "notification:updated" if data["is_read"] == true => drop(unread.remove(&id)),
-            "notification:updated" => drop(unread.insert(id)),
+            "notification:created" | "notification:updated" => drop(unread.insert(id)),
             "notification:deleted" => drop(unread.remove(&id)),
             "notification:read_all" => unread.clear(),
             other => panic!("{other}"),

@@ -1,10 +1,13 @@
 //! Notifications: how they come into being, and what becomes of them.
 
+mod carrying;
 mod desk;
 mod dispatching;
 mod fanning_out;
+mod gathering;
 mod history;
 mod inbox;
 mod preferences;
 mod sending;
+mod subscribing;
 mod tabs;

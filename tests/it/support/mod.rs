@@ -13,6 +13,7 @@ pub(crate) mod redis;
 pub(crate) mod rest;
 pub(crate) mod server;
 pub(crate) mod shop;
+pub(crate) mod smtp;
 pub(crate) mod socket;
 pub(crate) mod wait;
 
