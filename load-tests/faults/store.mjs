@@ -47,10 +47,15 @@ export class Store {
     return JSON.parse(execFileSync('python3', ['-c', READ, this.file], options));
   }
 
+  /** Runs statements. */
+  run(statements) {
+    if (this.postgres) this.postgres.run(statements);
+    else execFileSync('python3', ['-c', RUN, this.file], { input: statements });
+  }
+
   /** From now on every change of a delivery's status leaves a row in the table `moves`. */
   logMoves() {
-    if (this.postgres) this.postgres.run(LOGGED_MOVE.postgres);
-    else execFileSync('python3', ['-c', RUN, this.file], { input: LOGGED_MOVE.sqlite });
+    this.run(LOGGED_MOVE[this.kind]);
   }
 
   async close() {
