@@ -263,20 +263,14 @@ async fn send_to_one(
     draft: &Draft,
     terms: Terms<'_>,
 ) -> Result<(SendReport, Vec<NewEvent>)> {
-    if let Some(limits) = terms.limits.filter(|_| !draft.priority.is_critical()) {
-        limits.admit_user(user, terms.now).map_err(|wait| {
-            let message = "This user has had as many notifications as may be sent to one in a minute.";
-            Error::new(Code::TooMany, message).after(wait)
-        })?;
-    }
     admit(tenant, 1, terms)?;
-    let terms = Terms { limits: None, ..terms };
     let (outcomes, events) = send_to(conn, tenant, &[user], draft, terms).await?;
     if let [(_, Outcome::Failed(Failure { reason, message }))] = outcomes.as_slice() {
         let field = match reason {
             dispatch::FailureReason::RecipientGone => "user_id",
             dispatch::FailureReason::Expired => "expires_at",
-            _ => "template",
+            dispatch::FailureReason::RateLimited => return Err(too_many(user, terms)),
+            dispatch::FailureReason::TemplateError => "template",
         };
         return Err(Error::field(field, message.clone()));
     }
@@ -295,6 +289,12 @@ pub async fn send_test(
     let words = Words::Template { template: "test_in_app".to_owned(), variables };
     let (priority, extras) = (Priority::Normal, Extras::default());
     send_to_one(conn, (tenant, user), &Draft { kind, priority, words, extras, channels }, terms).await
+}
+
+fn too_many(user: UserId, terms: Terms<'_>) -> Error {
+    let message = "This user has had as many notifications as may be sent to one in a minute.";
+    let wait = terms.limits.and_then(|limits| limits.admit_user(user, terms.now).err());
+    Error::new(Code::TooMany, message).after(wait.unwrap_or_default())
 }
 
 fn admit(tenant: TenantId, count: usize, terms: Terms<'_>) -> Result<()> {

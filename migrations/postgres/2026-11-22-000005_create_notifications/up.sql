@@ -9,7 +9,7 @@ ALTER TABLE users ADD COLUMN timezone VARCHAR(64);
 ALTER TABLE users ADD COLUMN locale VARCHAR(35);
 -- So that a row can refer to a user of its own tenant and to no other.
 CREATE UNIQUE INDEX users_tenant_id_unique ON users (tenant_id, id);
-CREATE INDEX users_tenant_role_index ON users (tenant_id, role);
+CREATE INDEX users_tenant_role_index ON users (tenant_id, role, id);
 
 -- NULL is the system's: every tenant may use it, none may change it. A tenant's own of the same code goes before it.
 CREATE TABLE notification_templates (

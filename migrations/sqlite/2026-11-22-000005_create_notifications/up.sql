@@ -6,7 +6,7 @@ ALTER TABLE users ADD COLUMN role VARCHAR(50);
 ALTER TABLE users ADD COLUMN timezone VARCHAR(64);
 ALTER TABLE users ADD COLUMN locale VARCHAR(35);
 CREATE UNIQUE INDEX users_tenant_id_unique ON users (tenant_id, id);
-CREATE INDEX users_tenant_role_index ON users (tenant_id, role);
+CREATE INDEX users_tenant_role_index ON users (tenant_id, role, id);
 
 CREATE TABLE notification_templates (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -13,6 +13,7 @@ pub(super) mod events;
 mod notice;
 mod outcome;
 mod plan;
+mod renders;
 mod rows;
 mod wordings;
 
@@ -29,6 +30,7 @@ use crate::storage::Conn;
 use crate::storage::outbox::NewEvent;
 use digests::Gathered;
 use plan::Plan;
+use renders::Renders;
 use rows::HistoryRow;
 use std::collections::BTreeSet;
 
@@ -64,10 +66,11 @@ pub async fn dispatch(conn: &mut Conn, notices: &[Notice], terms: Terms<'_>) -> 
     }
     let users: BTreeSet<UserId> = notices.iter().map(|notice| notice.recipient).collect();
     let recipients = recipients::read(conn, &users).await?;
-    let (mut plans, mut outcomes) = (Vec::new(), Vec::new());
+    let (mut plans, mut outcomes, mut renders) = (Vec::new(), Vec::new(), Renders::default());
     for notice in notices {
+        renders.take_turns().await;
         let recipient = recipients.get(&notice.recipient);
-        match Plan::of(notice, recipient, is_over(notice, terms), terms.now) {
+        match Plan::of(notice, recipient, || is_over(notice, terms), &mut renders, terms.now) {
             Ok(plan) => {
                 plans.push(plan);
                 outcomes.push(None);

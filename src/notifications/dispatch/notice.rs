@@ -3,7 +3,7 @@
 use super::wordings::Wordings;
 use crate::domain::{Locale, ScheduledId, TenantId, Timestamp, UserId};
 use crate::notifications::decision::Trigger;
-use crate::notifications::template::{Rendered, Variables};
+use crate::notifications::template::{Template, Variables};
 use crate::notifications::{Channel, NotificationType, Priority};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -59,14 +59,11 @@ pub enum Content {
 }
 
 impl Content {
-    /// The words for somebody who reads these languages, the best first.
-    pub(super) fn render(&self, locales: &[Locale]) -> Result<Rendered, String> {
+    /// The template for somebody who reads these languages, the best first.
+    pub(super) fn template(&self, locales: &[Locale]) -> Option<&Template> {
         match self {
-            Self::Words { title, body } => Ok(Rendered::plain(title, body)),
-            Self::Template { wordings, variables } => {
-                let template = wordings.for_reader(locales).ok_or("The template is not there any more.")?;
-                template.render(variables).map_err(|error| error.to_string())
-            }
+            Self::Words { .. } => None,
+            Self::Template { wordings, .. } => wordings.for_reader(locales),
         }
     }
 }

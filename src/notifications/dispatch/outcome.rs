@@ -67,9 +67,9 @@ pub struct Failure {
 }
 
 impl Outcome {
-    /// A failure with its sentence.
+    /// A failure with its sentence, which may quote what the sender said: PostgreSQL takes no NUL.
     pub(super) fn failed(reason: FailureReason, message: impl Into<String>) -> Self {
-        Self::Failed(Failure { reason, message: message.into() })
+        Self::Failed(Failure { reason, message: message.into().replace('\0', "\u{FFFD}") })
     }
 
     /// The word for it in answers: `sent`, `deferred`, `skipped` or `failed`.

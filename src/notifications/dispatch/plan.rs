@@ -1,30 +1,34 @@
-//! `Plan`: what is to be written of a notice, or why nothing is. Pure.
+//! `Plan`: what is to be written of a notice, or why nothing is.
 
 use super::notice::Notice;
 use super::outcome::{FailureReason, Outcome};
+use super::renders::Renders;
 use crate::domain::Timestamp;
 use crate::notifications::Channel;
 use crate::notifications::decision::{Decision, Question, SkipReason};
 use crate::notifications::effective_time::EffectiveTime;
 use crate::notifications::recipients::Recipient;
 use crate::notifications::template::Rendered;
+use std::sync::Arc;
 
 /// A notice that is going to be written down.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) notice: &'a Notice,
     pub(super) recipient: &'a Recipient,
-    pub(super) words: Rendered,
+    pub(super) words: Arc<Rendered>,
     /// What is done on each of its channels.
     pub(super) steps: Vec<(Channel, Decision)>,
 }
 
 impl<'a> Plan<'a> {
-    /// Decides for a recipient, if there is one, who has perhaps had as many as may be (`is_over`).
+    /// Decides for a recipient, if there is one. Whether that one has had as many as may be (`is_over`) is asked when all
+    /// else is well: it counts.
     pub(super) fn of(
         notice: &'a Notice,
         recipient: Option<&'a Recipient>,
-        is_over: bool,
+        is_over: impl FnOnce() -> bool,
+        renders: &mut Renders,
         now: Timestamp,
     ) -> Result<Self, Outcome> {
         let recipient = recipient.filter(|recipient| recipient.tenant == notice.tenant);
@@ -34,15 +38,15 @@ impl<'a> Plan<'a> {
         if let Some(at) = message.extras.expires_at.filter(|at| *at <= now) {
             return Err(Outcome::failed(FailureReason::Expired, format!("It expired at {at}.")));
         }
-        if is_over {
-            let sentence = "The user has had as many notifications as may be sent to one at a time.";
-            return Err(Outcome::failed(FailureReason::RateLimited, sentence));
-        }
         let steps = steps(notice, recipient, now);
         if let Some(outcome) = not_now(notice, &steps) {
             return Err(outcome);
         }
-        let words = message.content.render(&recipient.locales);
+        if is_over() {
+            let sentence = "The user has had as many notifications as may be sent to one at a time.";
+            return Err(Outcome::failed(FailureReason::RateLimited, sentence));
+        }
+        let words = renders.words(message, message.content.template(&recipient.locales));
         let words = words.map_err(|e| Outcome::failed(FailureReason::TemplateError, e))?;
         Ok(Self { notice, recipient, words, steps })
     }

@@ -89,7 +89,8 @@ pub(super) fn render(engine: &Environment<'static>, part: Part, context: &Value)
     let text = String::from_utf8_lossy(&output.0).into_owned();
     Ok(match part {
         Part::Subject | Part::Title => one_line(&text),
-        Part::BodyText | Part::BodyHtml => text,
+        // PostgreSQL takes no NUL; a variable may have one, or an escape in the source.
+        Part::BodyText | Part::BodyHtml => text.replace('\0', "\u{FFFD}"),
     })
 }
 

@@ -14,6 +14,8 @@ on_both_databases!(
     what_is_asked_wrongly_is_refused_and_nothing_is_sent,
     a_repeated_request_sends_once,
     who_sends_or_gets_too_many_is_held_back,
+    nobody_is_held_back_by_what_another_tenant_asks_for,
+    a_nul_in_a_variable_or_a_template_reaches_no_database,
     words_come_from_a_template_in_the_language_of_each_recipient,
     a_broadcast_is_refused_to_strangers_and_in_reserved_names,
 );
@@ -131,6 +133,36 @@ async fn who_sends_or_gets_too_many_is_held_back(db: TestDb) {
     assert_eq!(tenant.status, 429, "{tenant:?}");
     rest.shop.clock.advance(Duration::from_secs(31));
     assert_eq!(to(json!({"user_id": user})).await.status, 201);
+}
+
+async fn nobody_is_held_back_by_what_another_tenant_asks_for(db: TestDb) {
+    let notifications =
+        Notifications { tenant_per_minute: 0, user_per_minute: 1, ..Notifications::default() };
+    let rest = Rest::open_with(db, Config { notifications, ..Config::default() }).await;
+    let stranger = Shop::open(&rest.db).await;
+    let to = promo(&json!({"user_id": stranger.user}));
+    for _ in 0..3 {
+        assert_eq!(rest.post(SEND, to.clone()).await.refusal(), (422, vec!["user_id"]));
+    }
+    let own = stranger.token(&["notifications:send"]).await;
+    assert_eq!(rest.ask("POST", SEND).token(&own).json(&to).send().await.status, 201);
+}
+
+async fn a_nul_in_a_variable_or_a_template_reaches_no_database(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let template = json!({
+        "code": "nul", "name": "Nul", "type": "in_app", "title": "Hello",
+        "body_text": "{{ name }}{{ \"\\x00\" }}!",
+    });
+    let made = rest.post("/api/v1/notifications/templates", template).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let body = json!({
+        "user_id": rest.shop.user, "type": "hello", "template": "nul", "variables": {"name": "a\u{0}b"},
+    });
+    let sent = rest.post(SEND, body).await;
+    assert_eq!(sent.status, 201, "{sent:?}");
+    let events = rest.shop.events_after(EventId(0)).await;
+    assert_eq!(events[0].1["body"], "a\u{FFFD}b\u{FFFD}!");
 }
 
 async fn a_broadcast_is_refused_to_strangers_and_in_reserved_names(db: TestDb) {
