@@ -8,6 +8,7 @@
 use super::{DeliveryId, EndpointId, Event, Timestamp};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub struct Standby(Arc<Inner>);
 struct Inner {
     posts: Mutex<HashMap<EndpointId, Arc<Post>>>,
     lost: OnceLock<HandBack>,
+    is_closed: AtomicBool,
 }
 
 type HandBack = Box<dyn Fn(DeliveryId, Timestamp) + Send + Sync>;
@@ -46,8 +48,16 @@ impl Standby {
         }
     }
 
+    /// From now on nobody stands by.
+    pub fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Relaxed);
+    }
+
     /// A lane of the endpoint, if one is free and its actor knows it as of this revision.
     pub fn take(&self, endpoint: EndpointId, revision: i32) -> Option<Place> {
+        if self.0.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
         let post = lock(&self.0.posts).get(&endpoint).map(Arc::clone)?;
         let lasts = post.take(revision)?;
         Some(Place { post, standby: self.clone(), lasts, lease: None })
@@ -247,6 +257,13 @@ mod tests {
         assert!(place.is_some());
         standby.leave(SHOP, &new);
         drop(place);
+        assert!(standby.take(SHOP, 3).is_none());
+    }
+
+    #[test]
+    fn once_it_is_closed_nobody_stands_by() {
+        let (standby, _post) = standing_by(1);
+        standby.close();
         assert!(standby.take(SHOP, 3).is_none());
     }
 }

@@ -298,9 +298,9 @@ impl RegistryActor {
 
     /// Passes on what is leased to an endpoint. Where its actor is gone or full it is handed back on being dropped.
     fn hand_over(&mut self, endpoint: EndpointId, leased: Vec<Leased>) {
-        let sent =
-            self.endpoints.get(&endpoint).map(|recipient| recipient.try_send(ToEndpoint::Send(leased)));
-        if !matches!(sent, Some(Ok(()))) {
+        let recipient = self.endpoints.get(&endpoint);
+        let is_sent = recipient.is_some_and(|recipient| recipient.try_send(ToEndpoint::Send(leased)).is_ok());
+        if !is_sent {
             self.wake(endpoint);
         }
     }

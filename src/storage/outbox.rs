@@ -258,7 +258,8 @@ impl Subscriber {
     }
 }
 
-/// Takes the event order lock, too: neither needs the other's answer, so PostgreSQL is asked for both at once.
+/// Takes the event order lock, too. PostgreSQL is asked for both at once, and answers in this order: what was changed
+/// while the lock was waited for is seen.
 async fn active_endpoints_in_order(conn: &mut Conn, tenants: BTreeSet<TenantId>) -> Result<Vec<Subscriber>> {
     let breaker = webhook_breakers::table.filter(webhook_breakers::webhook_id.eq(webhooks::id));
     let query = webhooks::table
@@ -268,7 +269,7 @@ async fn active_endpoints_in_order(conn: &mut Conn, tenants: BTreeSet<TenantId>)
         Conn::Postgres(object) => {
             let mut shared: &AsyncPgConnection = object;
             let endpoints = async { Ok(query.load(&mut shared).await?) };
-            futures_util::future::try_join(endpoints, lock::event_order_on(object)).await?.0
+            futures_util::future::try_join(lock::event_order_on(object), endpoints).await?.1
         }
         Conn::Sqlite(object) => query.load(&mut **object).await?,
     };

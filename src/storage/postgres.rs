@@ -36,6 +36,9 @@ pub(super) fn pool(options: &DbOptions, handle: &Handle) -> Result<Pool<AsyncPgC
     });
     Pool::builder(AsyncDieselConnectionManager::new_with_config(watched(&options.url), config))
         .max_size(options.pool_size)
+        // A transaction that was dropped half way holds its locks until its connection is taken out again, and closed:
+        // let that be soon.
+        .queue_mode(deadpool::managed::QueueMode::Lifo)
         .runtime(deadpool::Runtime::Tokio1)
         .wait_timeout(Some(options.wait))
         .create_timeout(Some(options.wait))

@@ -24,7 +24,7 @@ pub(super) async fn load(
 
 /// Makes rows for those that have none: what is not there cannot be locked, and two processes that both count a
 /// first failure would forget one.
-pub(super) async fn make_rows(conn: &mut Conn, ids: BTreeSet<EndpointId>, now: Timestamp) -> Result<()> {
+pub async fn make_rows(conn: &mut Conn, ids: BTreeSet<EndpointId>, now: Timestamp) -> Result<()> {
     for id in ids {
         let row = Row {
             webhook_id: id,

@@ -103,8 +103,9 @@ impl EndpointActor {
     fn receive(&mut self, leased: Vec<Leased>) {
         let deliveries: Vec<Delivery> = leased.into_iter().map(Delivery::leased).collect();
         self.waiting_gauge().add(count(deliveries.len()));
-        let is_as_offered = self.queue.gate() == Gate::Open && self.breaker == Breaker::default();
-        if is_as_offered && self.pace.is_none() && !self.is_ordered {
+        let is_free = self.breaker == Breaker::default() && self.pace.is_none() && !self.is_ordered;
+        // Another actor of this endpoint may have stood by for them.
+        if self.target.is_some() && self.queue.gate() == Gate::Open && is_free {
             self.queue.hold(deliveries);
         } else {
             self.hand_back(&deliveries);

@@ -98,7 +98,7 @@ impl Endpoints {
         let ledger = Ledger::start(books, first);
         let standby = Standby::default();
         let lost = ledger.clone();
-        standby.on_lost(move |delivery, until| lost.hand_back(vec![(delivery, until)]));
+        standby.on_lost(move |delivery, until| lost.hand_back_later(vec![(delivery, until)]));
         let works = Works {
             clock,
             metrics,
@@ -158,6 +158,7 @@ impl Endpoints {
     /// `limit`, and hands all leases back. Returns how many attempts were cut off.
     pub async fn drain(&self, limit: Duration) -> usize {
         self.works.draining.store(true, Ordering::Relaxed);
+        self.works.standby.close();
         let quiet = self.works.permits.wait_for_all(limit).await;
         let left = if quiet { 0 } else { self.in_flight() };
         // A database that is away must not hold the process: leases run out by themselves.

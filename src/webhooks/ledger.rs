@@ -20,6 +20,9 @@ const MAILBOX: usize = 1_024;
 /// Written in one transaction at most, of each kind.
 const BATCH: usize = 256;
 
+/// After so long a commit that somebody stopped waiting for has ended, if the database is well.
+const COMMITTED: Duration = Duration::from_secs(1);
+
 /// Before a transaction that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -67,6 +70,12 @@ impl Ledger {
         }
     }
 
+    /// The same a little later, of leases whose transaction may not have ended: a hand-back that comes before its commit
+    /// finds no row, and then the lease would run its course.
+    pub(super) fn hand_back_later(&self, leases: Vec<Lease>) {
+        let _ = self.0.try_send(HandBackLater(leases));
+    }
+
     /// Takes no more claims, writes what there is, and hands all leases back.
     pub(super) async fn close(&self) -> Result<()> {
         self.0.send(Close).await.unwrap_or_else(|_| Err(gone()))
@@ -89,6 +98,10 @@ struct Write(Attempt);
 #[derive(Message)]
 #[rtype(result = "()")]
 struct HandBack(Vec<Lease>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct HandBackLater(Vec<Lease>);
 
 #[derive(Message)]
 #[rtype(result = "Result<()>")]
@@ -184,6 +197,17 @@ impl Handler<HandBack> for LedgerActor {
     fn handle(&mut self, HandBack(leases): HandBack, ctx: &mut Self::Context) {
         self.unwanted.extend(leases);
         self.turn(ctx);
+    }
+}
+
+impl Handler<HandBackLater> for LedgerActor {
+    type Result = ();
+
+    fn handle(&mut self, HandBackLater(leases): HandBackLater, ctx: &mut Self::Context) {
+        ctx.run_later(COMMITTED, |actor, ctx| {
+            actor.unwanted.extend(leases);
+            actor.turn(ctx);
+        });
     }
 }
 

@@ -55,7 +55,8 @@ impl Ward {
         let breaker = self.breakers.entry(id).or_default();
         let before = *breaker;
         let turn = breaker.record(attempt.judgement.sign, attempt.lease_until, attempt.breaker, attempt.at);
-        if *breaker != before {
+        // One as good as new whose row is there loses it: while there is one, nothing is leased as it is written.
+        if *breaker != before || *breaker == Breaker::default() {
             self.changed.insert(id);
         }
         match (turn, breaker.state) {

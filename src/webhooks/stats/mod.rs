@@ -23,23 +23,6 @@ use std::collections::BTreeMap;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Rows of one attempt: its minute's and its hour's.
-const FEW: usize = 2;
-
-/// Adds what it is given to the rows that are there.
-macro_rules! upsert {
-    ($rows:expr) => {{
-        use webhook_stats as s;
-        let key = (s::webhook_id, s::period, s::starts_at, s::outcome, s::is_retry, s::le_ms);
-        let added = (
-            s::attempts.eq(s::attempts + excluded(s::attempts)),
-            s::exhausted.eq(s::exhausted + excluded(s::exhausted)),
-            s::duration_ms.eq(s::duration_ms + excluded(s::duration_ms)),
-        );
-        diesel::insert_into(s::table).values($rows).on_conflict(key).do_update().set(added)
-    }};
-}
-
 /// What a row counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -125,22 +108,28 @@ impl From<(Key, Sum)> for Row {
     }
 }
 
-/// PostgreSQL gets many rows in one statement, and few, such as one attempt makes, in statements that stay prepared;
-/// on SQLite all go in one trip to its thread.
+/// All rows in one statement. On SQLite diesel writes that only for its own connection.
 async fn add(conn: &mut Conn, rows: Vec<Row>) -> Result<()> {
+    use webhook_stats as s;
+    let key = (s::webhook_id, s::period, s::starts_at, s::outcome, s::is_retry, s::le_ms);
+    let added = (
+        s::attempts.eq(s::attempts + excluded(s::attempts)),
+        s::exhausted.eq(s::exhausted + excluded(s::exhausted)),
+        s::duration_ms.eq(s::duration_ms + excluded(s::duration_ms)),
+    );
+    let insert = diesel::insert_into(s::table);
     match conn {
-        Conn::Postgres(c) if rows.len() > FEW => drop(RunQueryDsl::execute(upsert!(&rows), &mut **c).await?),
         Conn::Postgres(c) => {
-            for row in &rows {
-                RunQueryDsl::execute(upsert!(row), &mut **c).await?;
-            }
+            let insert = insert.values(&rows).on_conflict(key).do_update().set(added);
+            RunQueryDsl::execute(insert, &mut **c).await?
         }
         Conn::Sqlite(c) => {
-            let add = move |c: &mut diesel::SqliteConnection| {
-                rows.iter().try_for_each(|row| diesel::RunQueryDsl::execute(upsert!(row), c).map(drop))
-            };
-            c.spawn_blocking(add).await?;
+            c.spawn_blocking(move |c| {
+                let insert = insert.values(&rows).on_conflict(key).do_update().set(added);
+                diesel::RunQueryDsl::execute(insert, c)
+            })
+            .await?
         }
-    }
+    };
     Ok(())
 }

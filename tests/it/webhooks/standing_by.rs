@@ -7,6 +7,7 @@ use crate::support::receiver::{Answer, Receiver};
 use bellwire::domain::{Code, Error, Fields};
 use bellwire::storage::{Conn, outbox};
 use bellwire::webhooks::breaker::Breaker;
+use bellwire::webhooks::breakers;
 use bellwire::webhooks::endpoint::{self, EndpointChanges};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -17,6 +18,7 @@ on_both_databases!(
     a_transaction_that_fails_gives_its_lane_back,
     an_endpoint_that_was_changed_is_looked_at_before_it_is_sent_to,
     nothing_is_leased_to_an_endpoint_that_has_a_failure_to_live_down,
+    a_breaker_that_is_as_good_as_new_is_no_doubt,
     nothing_is_leased_where_order_or_a_rate_decides_what_goes,
     what_is_on_its_way_when_the_endpoint_is_paused_waits,
     a_drain_takes_no_more,
@@ -89,7 +91,8 @@ async fn an_endpoint_that_was_changed_is_looked_at_before_it_is_sent_to(db: Test
     let committed = world.commit_for_standby("2").await;
     assert_eq!((committed.leased.len(), &*committed.endpoints), (0, &[endpoint.id][..]));
     world.sender.wake(&[endpoint.id]);
-    // The one whose lease was dropped, and this one.
+    // This one, and by and by the one whose lease was dropped.
+    let _sweep = world.sweep();
     for _ in 0..2 {
         new.next().await;
     }
@@ -110,6 +113,21 @@ async fn nothing_is_leased_to_an_endpoint_that_has_a_failure_to_live_down(db: Te
     world.sender.wake(&[endpoint.id]);
     breaker_when(&world, &endpoint, |breaker| *breaker == Breaker::default()).await;
     drop(world.commit_leased(&endpoint, "3").await);
+}
+
+async fn a_breaker_that_is_as_good_as_new_is_no_doubt(db: TestDb) {
+    let mut receiver = Receiver::start(Answer::Status(200)).await;
+    let world = World::new(db).await;
+    let endpoint = world.endpoint(&receiver.url()).await;
+    // As an attempt leaves it that failed and lost its lease.
+    let leave =
+        async |conn: &mut Conn| breakers::make_rows(conn, [endpoint.id].into(), world.clock.now()).await;
+    world.db.transaction(leave).await.unwrap();
+    assert_eq!(world.commit_for_standby("1").await.leased.len(), 0);
+    world.sender.wake(&[endpoint.id]);
+    receiver.next().await;
+    world.row_after(1).await;
+    drop(world.commit_leased(&endpoint, "2").await);
 }
 
 async fn nothing_is_leased_where_order_or_a_rate_decides_what_goes(db: TestDb) {
