@@ -82,7 +82,7 @@ pub async fn create(
     new: &NewSubscription,
     now: Timestamp,
 ) -> Result<SubscriptionResource> {
-    make_room(conn, (tenant, user)).await?;
+    make_room(conn, (tenant, user), &new.event).await?;
     let channels = serde_json::json!(new.channels);
     let values = (
         s::tenant_id.eq(tenant),
@@ -106,12 +106,14 @@ pub async fn create(
     Ok(row.into())
 }
 
-/// Refuses one more than there may be. Whoever makes one waits for whoever else does.
-async fn make_room(conn: &mut Conn, (tenant, user): (TenantId, UserId)) -> Result<()> {
+/// Refuses one more than there may be beside that of `event`, which is changed if it is there. Whoever makes one waits
+/// for whoever else does.
+async fn make_room(conn: &mut Conn, (tenant, user): (TenantId, UserId), event: &EventFilter) -> Result<()> {
     let held = users::table.filter(users::id.eq(user).and(users::tenant_id.eq(tenant))).select(users::id);
     let found: Option<UserId> = on_conn_locking!(conn, held, |q, c| q.first(c).await.optional())?;
     found.ok_or_else(|| Error::not_found("user"))?;
-    let own = s::table.filter(s::tenant_id.eq(tenant).and(s::user_id.eq(user)));
+    let others = s::table.filter(s::event_type.ne(event.as_str()));
+    let own = others.filter(s::tenant_id.eq(tenant).and(s::user_id.eq(user)));
     let count: i64 = on_conn!(conn, c => own.count().get_result(c).await)?;
     if count < MOST {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use super::{InboxResource, Owner, find, present, unread_count};
 use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, UserId};
+use crate::notifications::Channel;
 use crate::notifications::dispatch::events::for_user;
 use crate::storage::outbox::{self, NewEvent};
 use crate::storage::schema::{in_app_notifications as i, notification_log as l, users};
@@ -109,9 +110,10 @@ async fn set(conn: &mut Conn, owner: Owner, id: NotificationId, mark: Mark, now:
     Ok(count > 0)
 }
 
-/// The history knows when what was sent was read.
+/// The history knows when what was in the inbox was read. Rows of other channels are their carriers', who hold them
+/// while they wait for the event order lock: to wait for such a row with that lock in hand would be a deadlock.
 async fn note_reading(conn: &mut Conn, id: NotificationId, read_at: Option<Timestamp>) -> Result<()> {
-    let rows = l::table.filter(l::in_app_id.eq(id));
+    let rows = l::table.filter(l::in_app_id.eq(id).and(l::channel.eq(Channel::InApp)));
     on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(read_at)).execute(c).await)?;
     Ok(())
 }
@@ -150,7 +152,7 @@ async fn read_all(conn: &mut Conn, (tenant, user): Owner, now: Timestamp) -> Res
     let ids: Vec<NotificationId> = on_conn!(conn, c =>
         diesel::update(unread).set(i::read_at.eq(now)).returning(i::id).get_results(c).await)?;
     for ids in ids.chunks(10_000) {
-        let rows = l::table.filter(l::in_app_id.eq_any(ids));
+        let rows = l::table.filter(l::in_app_id.eq_any(ids).and(l::channel.eq(Channel::InApp)));
         on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(now)).execute(c).await)?;
     }
     Ok(ids.len())
