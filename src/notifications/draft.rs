@@ -1,5 +1,6 @@
 //! `Draft`: what a request says a notification shall be, whoever it is for and whenever it goes.
 
+use super::best_time::{Timing, Window};
 use super::dispatch::{Action, Content, Extras, Message, Wordings};
 use super::template::Variables;
 use super::{Channel, NotificationType, Priority};
@@ -33,6 +34,9 @@ pub struct Draft {
     pub extras: Extras,
     /// Where it goes; none said: where its recipients want it.
     pub channels: Option<BTreeSet<Channel>>,
+    /// It goes to each at the best time of this window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }
 
 /// Words as they are asked for.
@@ -67,13 +71,21 @@ impl Draft {
         let icon = fields.string("icon", 1, 50);
         let data = read_object(fields, "data", MAX_DATA_BYTES);
         let expires_at = fields.timestamp("expires_at");
+        let window = Timing::read(fields).window();
         let extras = Extras {
             action: action.value(),
             icon: icon.value(),
             data: data.value(),
             expires_at: expires_at.value(),
         };
-        Some(Self { kind: kind?, priority: priority?, words: words?, extras, channels: channels.value() })
+        Some(Self {
+            kind: kind?,
+            priority: priority?,
+            words: words?,
+            extras,
+            channels: channels.value(),
+            window,
+        })
     }
 
     /// Records that it has expired before it is sent at `at`.

@@ -8,10 +8,11 @@
 use super::dispatch::{self, Outcome, Terms};
 use super::draft::Draft;
 use super::retry::RetryRule;
-use super::send;
 use super::send_limits::SendLimits;
 use super::worker::Turn;
+use super::{send, send_best};
 use crate::domain::{Code, Committed, Error, FanOutId, Result, TenantId, Timestamp, UserId};
+use crate::storage::outbox::NewEvent;
 use crate::storage::schema::notification_fan_outs as f;
 use crate::storage::{Conn, Db, on_conn, on_conn_skipping_locked, outbox};
 use diesel::prelude::*;
@@ -28,7 +29,7 @@ pub struct FanOut {
     pub role: Option<String>,
     /// `pending`, `delivered` or `failed`.
     pub status: String,
-    /// How many it went to.
+    /// How many it went to, or was scheduled for.
     pub sent: i64,
     /// How many did not want it.
     pub skipped: i64,
@@ -126,23 +127,42 @@ async fn send_page(conn: &mut Conn, due: Due, limits: &SendLimits, now: Timestam
         return outbox::write(conn, Vec::new(), now).await;
     }
     let terms = Terms { limits: Some(limits), except: None, now };
-    let (outcomes, events) = send::send_to(conn, tenant, &users, &draft, terms).await?;
-    let count = |which: fn(&Outcome) -> bool| {
-        i64::try_from(outcomes.iter().filter(|(_, outcome)| which(outcome)).count()).unwrap_or(i64::MAX)
-    };
+    let ([sent, skipped, failed], events) = send_to_page(conn, tenant, &users, &draft, terms).await?;
     let is_last = users.len() < dispatch::MOST;
     let moved = (
         f::after_user_id.eq(users.last().copied().unwrap_or(after)),
         f::status.eq(if is_last { "delivered" } else { "pending" }),
-        f::sent.eq(f::sent + count(|outcome| matches!(outcome, Outcome::Sent(_)))),
-        f::skipped.eq(f::skipped + count(|outcome| matches!(outcome, Outcome::Skipped(_)))),
-        f::failed.eq(f::failed + count(|outcome| matches!(outcome, Outcome::Failed(_)))),
+        f::sent.eq(f::sent + sent),
+        f::skipped.eq(f::skipped + skipped),
+        f::failed.eq(f::failed + failed),
         f::attempts.eq(0),
         f::next_attempt_at.eq(now),
         f::updated_at.eq(now),
     );
     on_conn!(conn, c => diesel::update(f::table.find(id)).set(moved).execute(c).await)?;
     outbox::write(conn, events, now).await
+}
+
+/// Sends it to these users now, or schedules it for each: how many it goes to, do not want it, and cannot have it.
+async fn send_to_page(
+    conn: &mut Conn,
+    tenant: TenantId,
+    users: &[UserId],
+    draft: &Draft,
+    terms: Terms<'_>,
+) -> Result<([i64; 3], Vec<NewEvent>)> {
+    if draft.window.is_some() {
+        let (scheduled, failed) = send_best::page(conn, tenant, users, draft, terms.now).await?;
+        return Ok(([scheduled, 0, failed], Vec::new()));
+    }
+    let (outcomes, events) = send::send_to(conn, tenant, users, draft, terms).await?;
+    let count = |which: fn(&Outcome) -> bool| {
+        i64::try_from(outcomes.iter().filter(|(_, outcome)| which(outcome)).count()).unwrap_or(i64::MAX)
+    };
+    let sent = count(|outcome| matches!(outcome, Outcome::Sent(_)));
+    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    Ok(([sent, skipped, failed], events))
 }
 
 /// The page is tried again later, or never.

@@ -10,7 +10,8 @@
 //!   of it. What is for other channels than the inbox leaves by its [carrier](carriers). Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 //!
-//! Around it are the rows: [`templates`], the system's words and the tenants' own, in versions.
+//! Around it are the rows: [`templates`], the system's words and the tenants' own, in versions; `engagement`, what is known
+//! of the hours at which people read.
 
 pub mod asked_time;
 pub mod best_time;
@@ -23,6 +24,7 @@ pub mod digest_work;
 pub mod dispatch;
 pub mod draft;
 pub mod effective_time;
+mod engagement;
 mod event_words;
 pub mod event_work;
 pub mod fan_out;
@@ -41,6 +43,7 @@ pub mod recurrence;
 pub mod retry;
 pub mod schedule;
 pub mod send;
+mod send_best;
 pub mod send_limits;
 pub mod status;
 pub mod subscription_rows;

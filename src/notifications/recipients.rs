@@ -57,10 +57,7 @@ pub async fn read(conn: &mut Conn, ids: &BTreeSet<UserId>) -> Result<Recipients>
     let defaults = preference_rows::of_tenants(conn, &of).await?;
     let recipient = |row: Row| {
         let wishes = Wishes {
-            zone: Zone::of_recipient(
-                zone(row.zone.as_deref()).as_ref(),
-                zone(Some(&row.tenant_zone)).as_ref(),
-            ),
+            zone: zone_of(row.zone.as_deref(), Some(&row.tenant_zone)),
             own: own.remove(&row.id).unwrap_or_default(),
             tenant: defaults.get(&row.tenant).cloned().unwrap_or_default(),
         };
@@ -69,6 +66,11 @@ pub async fn read(conn: &mut Conn, ids: &BTreeSet<UserId>) -> Result<Recipients>
         (row.id, Recipient { tenant: row.tenant, email: row.email, name: row.name, wishes, locales })
     };
     Ok(rows.into_iter().map(recipient).collect())
+}
+
+/// Whose clocks count for somebody, by what stands in their row and in their tenant's.
+pub(super) fn zone_of(user: Option<&str>, tenant: Option<&str>) -> Zone {
+    Zone::of_recipient(zone(user).as_ref(), zone(tenant).as_ref())
 }
 
 /// A zone that this build does not know says nothing, as if there were none: the doors let no other in.

@@ -1,14 +1,16 @@
 //! Sending: one notification to one user, to several, to a role or to everybody of a tenant.
 //!
 //! Up to a thousand recipients are dispatched at once, in the transaction of the request. More go page by page
-//! ([`fan_out`]): the request writes what is to be done, and is answered before it is done.
+//! ([`fan_out`]): the request writes what is to be done, and is answered before it is done. What goes to each at their
+//! best time becomes a row of the schedule for each (`send_best`).
 
 use super::decision::Trigger;
 use super::dispatch::{self, Dispatched, Extras, Failure, Fate, Outcome, Terms};
 use super::draft::{Draft, Words};
 use super::fan_out::{self, FanOut};
+use super::schedule::Planned;
 use super::template::Variables;
-use super::{Notice, NotificationType, Priority};
+use super::{Notice, NotificationType, Priority, send_best};
 use crate::domain::fields::Given;
 use crate::domain::{Code, Error, Fields, NotificationId, Result, TenantId, Timestamp, UserId};
 use crate::storage::outbox::NewEvent;
@@ -51,6 +53,7 @@ impl SendRequest {
         let draft = Draft::read(&mut fields);
         if let Some(draft) = &draft {
             draft.check_expiry(&mut fields, now);
+            send_best::check_size(draft, &mut fields);
         }
         fields.finish()?;
         match (audience, draft) {
@@ -104,7 +107,7 @@ fn read_users(fields: &mut Fields) -> Given<BTreeSet<UserId>> {
 pub struct SendReport {
     /// Its row in the inbox, of a notification to one user.
     pub id: Option<NotificationId>,
-    /// `sent` when it is done, `sending` when it goes on page by page.
+    /// `sent` when it is done, `sending` when it goes on page by page, `scheduled` when it goes to each at their best time.
     pub status: &'static str,
     /// How many it went to.
     pub sent: usize,
@@ -116,6 +119,9 @@ pub struct SendReport {
     pub recipients: Vec<RecipientReport>,
     /// What goes on, and where to ask how far it is.
     pub fan_out: Option<FanOut>,
+    /// To how many it goes at their best time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<usize>,
 }
 
 /// What became of a notification to one user.
@@ -123,7 +129,7 @@ pub struct SendReport {
 pub struct RecipientReport {
     /// Who.
     pub user_id: UserId,
-    /// `sent`, `skipped` or `failed`.
+    /// `sent`, `skipped`, `scheduled` or `failed`.
     pub status: &'static str,
     /// Its row in the inbox.
     pub id: Option<NotificationId>,
@@ -133,6 +139,9 @@ pub struct RecipientReport {
     pub error: Option<String>,
     /// What was done on each channel.
     pub channels: Vec<ChannelReport>,
+    /// When it goes, where that is their best time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Planned>,
 }
 
 /// What was done on one channel.
@@ -161,9 +170,15 @@ impl ChannelReport {
 }
 
 impl RecipientReport {
+    /// Nothing more is said than that.
+    pub(super) const fn empty(user_id: UserId, status: &'static str) -> Self {
+        let channels = Vec::new();
+        Self { user_id, status, id: None, reason: None, error: None, channels, scheduled: None }
+    }
+
     fn of(user_id: UserId, outcome: Outcome) -> Self {
         let status = outcome.as_str();
-        let nothing = Self { user_id, status, id: None, reason: None, error: None, channels: Vec::new() };
+        let nothing = Self::empty(user_id, status);
         match outcome {
             Outcome::Sent(sent) => {
                 let channels = sent.channels.into_iter().map(ChannelReport::of).collect();
@@ -185,7 +200,7 @@ impl SendReport {
         let count = |status: &str| recipients.iter().filter(|one| one.status == status).count();
         let (sent, skipped, failed) = (count("sent"), count("skipped"), count("failed"));
         let id = if let [only] = recipients.as_slice() { only.id } else { None };
-        Self { id, status: "sent", sent, skipped, failed, recipients, fan_out: None }
+        Self { id, status: "sent", sent, skipped, failed, recipients, fan_out: None, scheduled: None }
     }
 
     fn of_fan_out(fan_out: FanOut) -> Self {
@@ -198,12 +213,13 @@ impl SendReport {
             failed: 0,
             recipients,
             fan_out: Some(fan_out),
+            scheduled: None,
         }
     }
 
     /// Whether it goes on after the answer.
     pub const fn goes_on(&self) -> bool {
-        self.fan_out.is_some()
+        self.fan_out.is_some() || self.scheduled.is_some()
     }
 }
 
@@ -216,7 +232,10 @@ pub async fn send(
     terms: Terms<'_>,
 ) -> Result<(SendReport, Vec<NewEvent>)> {
     let users = match &request.audience {
-        Audience::User(user) => return send_to_one(conn, (tenant, *user), &request.draft, terms).await,
+        Audience::User(user) if request.draft.window.is_none() => {
+            return send_to_one(conn, (tenant, *user), &request.draft, terms).await;
+        }
+        Audience::User(user) => vec![*user],
         Audience::Users(users) => users.iter().copied().collect(),
         Audience::Role(role) => page(conn, tenant, Some(role), UserId(0), dispatch::MOST + 1).await?,
         Audience::Tenant => page(conn, tenant, None, UserId(0), dispatch::MOST + 1).await?,
@@ -232,6 +251,13 @@ pub async fn send(
         return Ok((SendReport::of_fan_out(begun), Vec::new()));
     }
     admit(tenant, users.len(), terms)?;
+    if request.draft.window.is_some() {
+        let is_one = matches!(request.audience, Audience::User(_));
+        return Ok((
+            send_best::report(conn, tenant, &users, &request.draft, is_one, terms.now).await?,
+            Vec::new(),
+        ));
+    }
     let (outcomes, events) = send_to(conn, tenant, &users, &request.draft, terms).await?;
     Ok((SendReport::of(outcomes), events))
 }
@@ -288,7 +314,8 @@ pub async fn send_test(
     let variables = Variables::from_iter([("user_name".to_owned(), Value::from(name))]);
     let words = Words::Template { template: "test_in_app".to_owned(), variables };
     let (priority, extras) = (Priority::Normal, Extras::default());
-    send_to_one(conn, (tenant, user), &Draft { kind, priority, words, extras, channels }, terms).await
+    let draft = Draft { kind, priority, words, extras, channels, window: None };
+    send_to_one(conn, (tenant, user), &draft, terms).await
 }
 
 fn too_many(user: UserId, terms: Terms<'_>) -> Error {

@@ -1,7 +1,9 @@
 //! The tables as diesel sees them, the same for both databases. Kept in step with `migrations/` by a test.
 #![expect(missing_docs, reason = "the migrations say what each column holds")]
 
-use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+mod joins;
+
+use diesel::table;
 
 table! {
     tenants (id) {
@@ -310,6 +312,7 @@ table! {
         priority -> Text,
         data -> Nullable<Text>,
         read_at -> Nullable<Timestamp>,
+        was_read -> Bool,
         archived_at -> Nullable<Timestamp>,
         expires_at -> Nullable<Timestamp>,
         scheduled_id -> Nullable<BigInt>,
@@ -412,7 +415,18 @@ table! {
         hour -> Integer,
         sent -> Double,
         read -> Double,
-        updated_at -> Timestamp,
+        waited -> Double,
+        late -> Double,
+    }
+}
+
+table! {
+    notification_engagement_totals (tenant_id, hour, part) {
+        tenant_id -> BigInt,
+        hour -> Integer,
+        part -> Integer,
+        sent -> Double,
+        read -> Double,
     }
 }
 
@@ -455,39 +469,3 @@ table! {
         updated_at -> Timestamp,
     }
 }
-
-joinable!(users -> tenants (tenant_id));
-joinable!(order_items -> orders (order_id));
-joinable!(webhook_deliveries -> webhooks (webhook_id));
-joinable!(webhook_deliveries -> events (event_id));
-joinable!(notification_template_versions -> notification_templates (template_id));
-joinable!(pending_digest_notifications -> notification_digests (digest_id));
-allow_tables_to_appear_in_same_query!(
-    tenants,
-    users,
-    personal_access_tokens,
-    categories,
-    products,
-    orders,
-    order_items,
-    events,
-    webhooks,
-    webhook_deliveries,
-    webhook_delivery_logs,
-    webhook_breakers,
-    webhook_stats,
-    idempotency_keys,
-    notification_templates,
-    notification_template_versions,
-    scheduled_notifications,
-    in_app_notifications,
-    notification_log,
-    user_notification_preferences,
-    event_subscriptions,
-    notification_digests,
-    pending_digest_notifications,
-    notification_engagement,
-    scheduler_runs,
-    notification_cursors,
-    notification_fan_outs,
-);

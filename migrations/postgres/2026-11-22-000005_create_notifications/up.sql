@@ -107,6 +107,8 @@ CREATE TABLE in_app_notifications (
     -- JSON text, as it was given.
     data TEXT,
     read_at TIMESTAMP,
+    -- Whether it was ever marked as read: habits count that once, however often it is unread again.
+    was_read BOOLEAN NOT NULL DEFAULT FALSE,
     archived_at TIMESTAMP,
     expires_at TIMESTAMP,
     -- Of which scheduled one it is: it comes once, whoever claims it however often.
@@ -239,17 +241,32 @@ CREATE TABLE pending_digest_notifications (
 );
 CREATE INDEX pending_digest_notifications_digest_index ON pending_digest_notifications (digest_id, id);
 
--- When a user reads: for each hour of the day on the user's clock, decayed to `updated_at`.
+-- Habits: what came into a user's inbox at each hour of the day on the user's clock, and how much of it was read. An
+-- observation is worth twice as much for each thirty days that it is later, so that old ones fade without being touched;
+-- what a row is worth now is known when it is read. Each batch changes many rows: room for the changed ones beside them.
 CREATE TABLE notification_engagement (
     tenant_id BIGINT NOT NULL,
     user_id BIGINT NOT NULL,
     hour INTEGER NOT NULL CHECK (hour BETWEEN 0 AND 23),
     sent DOUBLE PRECISION NOT NULL CHECK (sent >= 0),
     read DOUBLE PRECISION NOT NULL CHECK (read >= 0),
-    updated_at TIMESTAMP NOT NULL,
+    -- What came before and was unread when the hour began; of that, what was read at the hour.
+    waited DOUBLE PRECISION NOT NULL CHECK (waited >= 0),
+    late DOUBLE PRECISION NOT NULL CHECK (late >= 0),
     PRIMARY KEY (tenant_id, user_id, hour),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
-);
+) WITH (fillfactor = 70);
+
+-- What came, and of that what was read in time, of all users of a tenant; in sixteen parts, so that those who count at one
+-- time seldom wait for each other.
+CREATE TABLE notification_engagement_totals (
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    hour INTEGER NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    part INTEGER NOT NULL,
+    sent DOUBLE PRECISION NOT NULL CHECK (sent >= 0),
+    read DOUBLE PRECISION NOT NULL CHECK (read >= 0),
+    PRIMARY KEY (tenant_id, hour, part)
+) WITH (fillfactor = 50);
 
 -- Each run of a recurring task, once across all nodes: whoever writes the row runs it.
 CREATE TABLE scheduler_runs (

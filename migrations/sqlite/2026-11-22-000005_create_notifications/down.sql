@@ -1,6 +1,7 @@
 DROP TABLE notification_fan_outs;
 DROP TABLE notification_cursors;
 DROP TABLE scheduler_runs;
+DROP TABLE notification_engagement_totals;
 DROP TABLE notification_engagement;
 DROP TABLE pending_digest_notifications;
 DROP TABLE notification_digests;

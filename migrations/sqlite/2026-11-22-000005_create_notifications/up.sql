@@ -91,6 +91,7 @@ CREATE TABLE in_app_notifications (
     priority VARCHAR(10) NOT NULL CHECK (priority IN ('critical', 'high', 'normal', 'low')),
     data TEXT,
     read_at TIMESTAMP,
+    was_read BOOLEAN NOT NULL DEFAULT FALSE,
     archived_at TIMESTAMP,
     expires_at TIMESTAMP,
     scheduled_id BIGINT UNIQUE,
@@ -212,9 +213,19 @@ CREATE TABLE notification_engagement (
     hour INTEGER NOT NULL CHECK (hour BETWEEN 0 AND 23),
     sent DOUBLE PRECISION NOT NULL CHECK (sent >= 0),
     read DOUBLE PRECISION NOT NULL CHECK (read >= 0),
-    updated_at TIMESTAMP NOT NULL,
+    waited DOUBLE PRECISION NOT NULL CHECK (waited >= 0),
+    late DOUBLE PRECISION NOT NULL CHECK (late >= 0),
     PRIMARY KEY (tenant_id, user_id, hour),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
+);
+
+CREATE TABLE notification_engagement_totals (
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    hour INTEGER NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    part INTEGER NOT NULL,
+    sent DOUBLE PRECISION NOT NULL CHECK (sent >= 0),
+    read DOUBLE PRECISION NOT NULL CHECK (read >= 0),
+    PRIMARY KEY (tenant_id, hour, part)
 );
 
 CREATE TABLE scheduler_runs (

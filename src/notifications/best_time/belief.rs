@@ -1,8 +1,11 @@
 //! `Belief`: how probably what is sent at an hour is read, and how sure that is. Pure.
 //!
-//! A Beta distribution for each hour. It begins with what is known of others: everybody's rate at that hour, then
-//! the tenant's, each worth [`STRENGTH`] observations to the next narrower one. So who has little history is judged
-//! as their tenant's other users are, and who has much by their own.
+//! A Beta distribution for each hour. It begins with what is known of others: the rate of all the tenant's users, then
+//! theirs at that hour, each worth [`STRENGTH`] observations to the next narrower one. So who has little history is judged
+//! as their tenant's other users are, and who has much by their own. What another tenant's users do says nothing.
+//!
+//! Of others counts what they read in time, and not when they read what had waited: in the evening those alone have
+//! something unread who read in the evening, and they say nothing of the rest.
 
 use super::habits::{HOURS, Habits, HourCount};
 
@@ -18,15 +21,12 @@ const STRENGTH: f64 = 20.0;
 pub struct Prior([f64; HOURS]);
 
 impl Prior {
-    /// From a tenant's users and from everybody, both worth what they are now.
-    pub fn of(tenant: &Habits, everybody: &Habits) -> Self {
-        let all = everybody.total();
+    /// From all of a tenant's users.
+    pub fn of(tenant: &Habits) -> Self {
+        let all = tenant.total();
         // One read and one unread, so that a rate is there before anything was sent.
         let overall = (all.reads + 1.0) / (all.sends + 2.0);
-        Self(std::array::from_fn(|hour| {
-            let rate = drawn_to(overall, everybody.of_hour(hour));
-            drawn_to(rate, tenant.of_hour(hour))
-        }))
+        Self(std::array::from_fn(|hour| drawn_to(overall, tenant.of_hour(hour))))
     }
 
     /// The rate at an hour.
@@ -37,7 +37,7 @@ impl Prior {
 
 /// The rate of a count, drawn towards another rate by as much as the count is small.
 fn drawn_to(rate: f64, count: HourCount) -> f64 {
-    (count.reads + STRENGTH * rate) / (count.sends + STRENGTH)
+    (count.successes() + STRENGTH * rate) / (count.trials() + STRENGTH)
 }
 
 /// The count of an hour and its share in those beside it; the day is a circle.
@@ -47,10 +47,7 @@ fn around(habits: &Habits, hour: usize) -> HourCount {
         habits.of_hour((hour + HOURS - 1) % HOURS),
         habits.of_hour((hour + 1) % HOURS),
     );
-    HourCount {
-        sends: own.sends + BESIDE * (before.sends + after.sends),
-        reads: own.reads + BESIDE * (before.reads + after.reads),
-    }
+    own.plus(before.plus(after).times(BESIDE))
 }
 
 /// What is believed of one user at one hour.
@@ -67,7 +64,7 @@ impl Belief {
     pub fn of(habits: &Habits, prior: &Prior, hour: usize) -> Self {
         let count = around(habits, hour);
         let rate = drawn_to(prior.rate(hour), count);
-        let observations = count.sends + STRENGTH;
+        let observations = count.trials() + STRENGTH;
         // The variance of Beta(a, b) with mean m and a + b = n.
         Self { rate, deviation: (rate * (1.0 - rate) / (observations + 1.0)).max(0.0).sqrt() }
     }
@@ -97,17 +94,19 @@ mod tests {
 
     #[test]
     fn before_anything_was_sent_it_is_even() {
-        let prior = Prior::of(&habits(0, 0, 0), &habits(0, 0, 0));
+        let prior = Prior::of(&habits(0, 0, 0));
         assert!((0..HOURS).all(|hour| (prior.rate(hour) - 0.5).abs() < 1e-9));
     }
 
     #[test]
-    fn a_tenant_outweighs_everybody_and_a_user_the_tenant_as_history_grows() {
-        let everybody = habits(9, 10_000, 8_000);
-        let few = Prior::of(&habits(9, 2, 0), &everybody).rate(9);
-        let many = Prior::of(&habits(9, 2_000, 0), &everybody).rate(9);
-        assert!(few > 0.7 && many < 0.05, "{few} {many}");
-        let prior = Prior::of(&habits(9, 0, 0), &everybody);
+    fn an_hour_outweighs_the_whole_day_and_a_user_the_tenant_as_history_grows() {
+        let mut tenant = habits(9, 10_000, 8_000);
+        (0..2).for_each(|_| tenant.sent(10, Timestamp::from_micros(0).unwrap()));
+        let prior = Prior::of(&tenant);
+        assert!(prior.rate(10) > 0.7, "two that were not read say little: {}", prior.rate(10));
+        (0..2_000).for_each(|_| tenant.sent(10, Timestamp::from_micros(0).unwrap()));
+        let prior = Prior::of(&tenant);
+        assert!(prior.rate(10) < 0.05 && prior.rate(9) > 0.7, "{prior:?}");
         let of_user = |sends| Belief::of(&habits(9, sends, 0), &prior, 9);
         assert!(of_user(1).rate > 0.7 && of_user(500).rate < 0.05);
         assert!(of_user(500).deviation < of_user(1).deviation);
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_read_at_one_hour_speaks_for_those_beside_it_over_midnight_too() {
-        let prior = Prior::of(&habits(9, 0, 0), &habits(9, 0, 0));
+        let prior = Prior::of(&habits(9, 0, 0));
         let rates: Vec<f64> =
             [22, 23, 0, 1].map(|hour| Belief::of(&habits(23, 40, 40), &prior, hour).rate).into();
         assert!(rates[1] > rates[0] && rates[0] > 0.6 && (rates[0] - rates[2]).abs() < 1e-9);

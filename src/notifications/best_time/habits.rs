@@ -1,4 +1,8 @@
 //! `Habits`: how often what was sent at each hour of the day was read; what is old counts less. Pure.
+//!
+//! A table keeps counts in which an observation weighs twice as much for each half-life that it is later
+//! ([`kept_weight`]): so it is only ever added to, in any order and by many at once, and nothing has to be faded when
+//! something is counted. What the sums are worth at a time is known when they are read ([`Habits::kept`]).
 
 use crate::domain::{Timestamp, Zone};
 use std::time::Duration;
@@ -9,13 +13,69 @@ pub const HOURS: usize = 24;
 /// After so long an observation counts half.
 pub const HALF_LIFE: Duration = Duration::from_hours(30 * 24);
 
-/// What was sent at one hour, and how much of it was read in time. Fractions, because old ones fade.
+/// 2026-01-01T00:00:00Z in microseconds: what is observed then is kept as 1. The sums of a double can be kept so for
+/// eighty years.
+const LANDMARK: i64 = 1_767_225_600_000_000;
+
+/// As what an observation of this time is kept.
+pub fn kept_weight(at: Timestamp) -> f64 {
+    let landmark = Timestamp::from_micros(LANDMARK).unwrap_or(at);
+    let age = at.since(landmark).as_secs_f64() - landmark.since(at).as_secs_f64();
+    (age / HALF_LIFE.as_secs_f64()).exp2()
+}
+
+/// What was observed of one hour. Fractions, because old ones fade.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct HourCount {
-    /// Sent.
+    /// Sent at that hour.
     pub sends: f64,
-    /// Of those, read.
+    /// Of those, read in time.
     pub reads: f64,
+    /// Sent before, and still unread when that hour came.
+    pub waited: f64,
+    /// Of those, read at that hour.
+    pub late: f64,
+}
+
+impl HourCount {
+    /// What might have been read at that hour.
+    pub fn trials(self) -> f64 {
+        self.sends + self.waited
+    }
+
+    /// What was read at that hour.
+    pub fn successes(self) -> f64 {
+        self.reads + self.late
+    }
+
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            sends: self.sends * factor,
+            reads: self.reads * factor,
+            waited: self.waited * factor,
+            late: self.late * factor,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            sends: self.sends + other.sends,
+            reads: self.reads + other.reads,
+            waited: self.waited + other.waited,
+            late: self.late + other.late,
+        }
+    }
+
+    /// The nearest that can be: no more is read than there was to be read.
+    fn sound(self) -> Self {
+        let sound = |number: f64| if number.is_finite() { number.max(0.0) } else { 0.0 };
+        let (sends, waited) = (sound(self.sends), sound(self.waited));
+        Self { sends, reads: sound(self.reads).min(sends), waited, late: sound(self.late).min(waited) }
+    }
 }
 
 /// Counts by hour of the recipient's day, of one user, of a tenant's users or of everybody.
@@ -34,33 +94,24 @@ pub fn hour_of_day(at: Timestamp, zone: &Zone) -> usize {
 impl Habits {
     /// Nothing is known.
     pub const fn none(as_of: Timestamp) -> Self {
-        Self { hours: [HourCount { sends: 0.0, reads: 0.0 }; HOURS], as_of }
+        Self { hours: [HourCount { sends: 0.0, reads: 0.0, waited: 0.0, late: 0.0 }; HOURS], as_of }
     }
 
-    /// As they were kept: what `hours` were worth at `as_of`. Numbers that cannot be are taken for the nearest that
-    /// can.
-    pub fn kept(hours: [HourCount; HOURS], as_of: Timestamp) -> Self {
-        let sound = |count: HourCount| {
-            let sends = if count.sends.is_finite() { count.sends.max(0.0) } else { 0.0 };
-            let reads = if count.reads.is_finite() { count.reads.clamp(0.0, sends) } else { 0.0 };
-            HourCount { sends, reads }
-        };
-        Self { hours: hours.map(sound), as_of }
-    }
-
-    /// The counts, and when they are worth that: what a table keeps.
-    pub const fn to_keep(&self) -> (&[HourCount; HOURS], Timestamp) {
-        (&self.hours, self.as_of)
+    /// Of sums of [`kept_weight`]s, what they are worth at `now`. Numbers that cannot be are taken for the nearest that
+    /// can: what was read by an hour that it was not sent at, because its reader has moved to another zone, is left out.
+    pub fn kept(sums: [HourCount; HOURS], now: Timestamp) -> Self {
+        let worth = kept_weight(now).recip();
+        Self { hours: sums.map(|sum| sum.times(worth).sound()), as_of: now }
     }
 
     /// Something was sent at `sent_at`, which was this hour of the recipient's day.
     pub fn sent(&mut self, hour: usize, sent_at: Timestamp) {
-        self.count(hour, sent_at, HourCount { sends: 1.0, reads: 0.0 });
+        self.count(hour, sent_at, HourCount { sends: 1.0, ..HourCount::default() });
     }
 
     /// What was sent at `sent_at` was read in time. It counts for the hour of the sending, and fades from then on.
     pub fn read(&mut self, hour: usize, sent_at: Timestamp) {
-        self.count(hour, sent_at, HourCount { sends: 0.0, reads: 1.0 });
+        self.count(hour, sent_at, HourCount { reads: 1.0, ..HourCount::default() });
     }
 
     fn count(&mut self, hour: usize, at: Timestamp, add: HourCount) {
@@ -69,8 +120,7 @@ impl Habits {
         }
         let worth = faded(self.as_of.since(at));
         if let Some(count) = self.hours.get_mut(hour) {
-            count.sends += worth * add.sends;
-            count.reads += worth * add.reads;
+            *count = count.plus(add.times(worth));
         }
     }
 
@@ -78,8 +128,7 @@ impl Habits {
     #[must_use]
     pub fn at(&self, later: Timestamp) -> Self {
         let worth = faded(later.since(self.as_of));
-        let hours = self.hours.map(|c| HourCount { sends: c.sends * worth, reads: c.reads * worth });
-        Self { hours, as_of: self.as_of.max(later) }
+        Self { hours: self.hours.map(|count| count.times(worth)), as_of: self.as_of.max(later) }
     }
 
     /// The count of an hour.
@@ -89,11 +138,7 @@ impl Habits {
 
     /// The counts of all hours together.
     pub fn total(&self) -> HourCount {
-        let add = |sum: HourCount, c: &HourCount| HourCount {
-            sends: sum.sends + c.sends,
-            reads: sum.reads + c.reads,
-        };
-        self.hours.iter().fold(HourCount::default(), add)
+        self.hours.iter().fold(HourCount::default(), |sum, count| sum.plus(*count))
     }
 }
 
@@ -132,12 +177,33 @@ mod tests {
 
     #[test]
     fn what_was_kept_wrong_is_mended() {
-        let mut hours = [HourCount::default(); HOURS];
-        hours[3] = HourCount { sends: f64::NAN, reads: 1.0 };
-        hours[4] = HourCount { sends: 2.0, reads: 5.0 };
-        let habits = Habits::kept(hours, day(0));
+        let mut sums = [HourCount::default(); HOURS];
+        let weight = kept_weight(day(20_514));
+        sums[3] = HourCount { sends: f64::NAN, reads: weight, ..HourCount::default() };
+        sums[4] = HourCount { sends: 2.0 * weight, reads: 5.0 * weight, ..HourCount::default() };
+        let habits = Habits::kept(sums, day(20_514));
         assert_eq!(habits.of_hour(3), HourCount::default());
-        assert_eq!(habits.of_hour(4), HourCount { sends: 2.0, reads: 2.0 });
+        let count = habits.of_hour(4);
+        assert!((count.sends - 2.0).abs() < 1e-9 && (count.reads - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_kept_is_worth_what_it_would_be_had_it_faded_day_by_day() {
+        let landmark = Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        assert!((kept_weight(landmark) - 1.0).abs() < 1e-12);
+        // From ten years before to eighty after.
+        for (first, last) in [(16_801, 16_900), (20_454, 20_474), (49_600, 49_674)] {
+            let mut habits = Habits::none(day(first));
+            let mut sums = [HourCount::default(); HOURS];
+            for at in (first..last).map(day) {
+                habits.sent(7, at);
+                habits.read(7, at);
+                sums[7].sends += kept_weight(at);
+                sums[7].reads += kept_weight(at);
+            }
+            let (told, kept) = (habits.at(day(last)).of_hour(7), Habits::kept(sums, day(last)).of_hour(7));
+            assert!((told.sends - kept.sends).abs() < 1e-6 && (told.reads - kept.reads).abs() < 1e-6);
+        }
     }
 
     proptest! {

@@ -6,21 +6,24 @@
 //! guessed: the time asked for stands.
 
 mod belief;
+mod choice;
 mod habits;
+mod observation;
 #[cfg(test)]
 mod simulation;
+mod window;
 
 pub use belief::{Belief, Prior};
-pub use habits::{HALF_LIFE, HOURS, Habits, HourCount, hour_of_day};
+pub use choice::Chosen;
+pub use habits::{HALF_LIFE, HOURS, Habits, HourCount, hour_of_day, kept_weight};
+pub use observation::{IN_TIME, Observation};
+pub use window::{Deliver, Timing, Window};
 
 use super::effective_time::{DueReason, EffectiveTime};
 use super::{Priority, QuietHours};
 use crate::domain::{Timestamp, Zone};
 use jiff::ToSpan;
 use std::time::Duration;
-
-/// Windows are looked through hour by hour; a longer one is cut.
-const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// How much has to be known of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,7 +109,7 @@ fn best(judged: &[(Timestamp, Belief)]) -> Option<(Timestamp, Belief)> {
 
 /// Times that are not quiet within the window, earliest first.
 fn candidates(asked: Timestamp, window: Duration, recipient: Recipient<'_>) -> Vec<Timestamp> {
-    let last = asked.plus(window.min(MAX_WINDOW));
+    let last = asked.plus(window.min(Window::LONGEST.length()));
     let full_hours = std::iter::successors(Some(hour_after(asked, recipient.zone)), |at| {
         Some(hour_after(*at, recipient.zone))
     });
@@ -152,7 +155,7 @@ mod tests {
 
     fn unknown() -> Prior {
         let nothing = Habits::none(at("2026-03-01T00:00:00Z"));
-        Prior::of(&nothing, &nothing)
+        Prior::of(&nothing)
     }
 
     fn choose(hours: &[(usize, u32)], quiet: (&str, &str), zone: &str, window: Duration) -> BestTime {
@@ -236,7 +239,11 @@ mod tests {
         ) {
             let known: Vec<(usize, u32)> = reads.into_iter().enumerate().collect();
             let asked = Timestamp::from_micros(seconds * 1_000_000).unwrap();
-            let habits = Habits::kept(*habits(&known).to_keep().0, asked);
+            let mut habits = Habits::none(asked);
+            for (hour, reads) in known {
+                (0..40).for_each(|_| habits.sent(hour, asked));
+                (0..reads).for_each(|_| habits.read(hour, asked));
+            }
             let (prior, zone) = (unknown(), Zone::parse("America/New_York").unwrap());
             let quiet = QuietHours::parse(&format!("{start:02}:00"), &format!("{end:02}:00")).unwrap();
             let recipient = Recipient { habits: &habits, prior: &prior, quiet, zone: &zone };

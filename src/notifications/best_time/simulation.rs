@@ -83,7 +83,7 @@ fn simulate(seed: u64, make: fn(&mut Chance) -> User) -> Rates {
     let mut tenant = Habits::none(start());
     let users: Vec<User> = (0..USERS).map(|_| make(&mut chance)).collect();
     let histories: Vec<Habits> = users.iter().map(|u| history(*u, &mut tenant, &mut chance)).collect();
-    let prior = Prior::of(&tenant.at(end()), &Habits::none(end()));
+    let prior = Prior::of(&tenant.at(end()));
     let stranger = Habits::none(end());
     let (quiet, zone) = (QuietHours::default(), Zone::UTC);
     let mut sums = Rates { random: 0.0, prior: 0.0, best: 0.0 };
@@ -120,4 +120,41 @@ fn users_with_habits_read_far_more_than_at_random_or_by_the_prior_alone() {
 fn users_without_habits_gain_and_lose_nothing() {
     let Rates { random, prior, best } = simulate(4, User::without_habit);
     assert!([random, prior, best].iter().all(|rate| (rate - 0.25).abs() < 1e-9));
+}
+
+/// Somebody to whom all is sent at nine, and who reads at their own hour on four days of five: that hour, and what a
+/// table keeps of it.
+fn reader(chance: &mut Chance, all: &mut [HourCount; HOURS]) -> (usize, [HourCount; HOURS]) {
+    let own = 9 + chance.below(12);
+    let mut sums = [HourCount::default(); HOURS];
+    for day in 0..DAYS {
+        let came_at = start().plus(Duration::from_hours(24 * day + 9));
+        let read_at = start().plus(Duration::from_mins((24 * day + own) * 60 + chance.below(60)));
+        let mut observed = vec![Observation::sent(came_at, &Zone::UTC)];
+        if chance.happens(0.8) {
+            observed.extend(Observation::read(came_at, read_at, &Zone::UTC));
+        }
+        for Observation { hour, count, at } in observed {
+            let kept = count.times(kept_weight(at));
+            sums[hour] = sums[hour].plus(kept);
+            all[hour] = all[hour].plus(HourCount { waited: 0.0, late: 0.0, ..kept });
+        }
+    }
+    (usize::try_from(own).unwrap(), sums)
+}
+
+#[test]
+fn who_is_always_sent_to_in_the_morning_is_found_at_the_hour_at_which_they_read() {
+    let (mut chance, mut all) = (Chance(5), [HourCount::default(); HOURS]);
+    let readers: Vec<_> = (0..200).map(|_| reader(&mut chance, &mut all)).collect();
+    let prior = Prior::of(&Habits::kept(all, end()));
+    for (own, sums) in readers {
+        let habits = Habits::kept(sums, end());
+        let recipient =
+            Recipient { habits: &habits, prior: &prior, quiet: QuietHours::default(), zone: &Zone::UTC };
+        let rule = BestTimeRule::default();
+        let best = BestTime::of(end(), Duration::from_hours(24), Priority::Normal, recipient, rule);
+        assert_eq!((hour_of_day(best.time.due_at, &Zone::UTC), best.time.reason), (own, DueReason::BestTime));
+        assert!(best.confidence.unwrap() > 0.9);
+    }
 }

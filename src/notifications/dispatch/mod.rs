@@ -21,10 +21,10 @@ pub use notice::{Action, Content, Extras, Message, Notice};
 pub use outcome::{Failure, FailureReason, Fate, Outcome, Sent};
 pub use wordings::{Compiled, Wordings};
 
-use super::Channel;
+use super::best_time::Observation;
 use super::decision::Decision;
-use super::recipients;
 use super::send_limits::SendLimits;
+use super::{Channel, engagement, recipients};
 use crate::domain::{NotificationId, Result, SocketId, Timestamp, UserId};
 use crate::storage::Conn;
 use crate::storage::outbox::NewEvent;
@@ -83,16 +83,19 @@ pub async fn dispatch(conn: &mut Conn, notices: &[Notice], terms: Terms<'_>) -> 
     let gathered = digests::gather(conn, &plans, terms.now).await?;
     let mut history = failures(notices, &outcomes, terms.now);
     let mut dispatched = Dispatched::default();
-    let mut sent = Vec::new();
+    let (mut sent, mut came) = (Vec::new(), Vec::new());
     for (number, (plan, in_app)) in plans.iter().zip(inboxes).enumerate() {
         if let Some(id) = in_app {
             dispatched.events.push(events::created(plan, id, terms.except, terms.now)?);
+            came.push((plan.owner(), Observation::sent(terms.now, &plan.recipient.wishes.zone)));
         }
         history.extend(history_of(plan, in_app, terms.now)?);
         sent.push(Sent { in_app, channels: fates(plan, number, &gathered, terms.now), repeated: false });
     }
     dispatched.queued = sent.iter().any(|one| is_queued(one, terms.now));
     rows::write_history(conn, history).await?;
+    // Last, as others wait for these rows.
+    engagement::note(conn, came).await?;
     dispatched.outcomes = woven(outcomes, sent, &repeats);
     Ok(dispatched)
 }

@@ -3,7 +3,7 @@
 use super::notice::Notice;
 use super::outcome::{FailureReason, Outcome};
 use super::renders::Renders;
-use crate::domain::Timestamp;
+use crate::domain::{TenantId, Timestamp, UserId};
 use crate::notifications::Channel;
 use crate::notifications::decision::{Decision, Question, SkipReason};
 use crate::notifications::effective_time::EffectiveTime;
@@ -49,6 +49,11 @@ impl<'a> Plan<'a> {
         let words = renders.words(message, message.content.template(&recipient.locales));
         let words = words.map_err(|e| Outcome::failed(FailureReason::TemplateError, e))?;
         Ok(Self { notice, recipient, words, steps })
+    }
+
+    /// Whose inbox it is for.
+    pub(super) fn owner(&self) -> (TenantId, UserId) {
+        (self.notice.tenant, self.notice.recipient)
     }
 
     /// What is done in the inbox.

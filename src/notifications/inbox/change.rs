@@ -1,11 +1,12 @@
 //! Changes to an inbox. Each is told to the user's other tabs, unless nothing changed.
 
 use super::{InboxResource, Owner, find, present, unread_count};
-use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, UserId};
-use crate::notifications::Channel;
+use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, Zone};
+use crate::notifications::best_time::Observation;
 use crate::notifications::dispatch::events::for_user;
+use crate::notifications::{Channel, engagement, recipients};
 use crate::storage::outbox::{self, NewEvent};
-use crate::storage::schema::{in_app_notifications as i, notification_log as l, users};
+use crate::storage::schema::{in_app_notifications as i, notification_log as l, tenants, users};
 use crate::storage::{Conn, on_conn, on_conn_locking};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -47,11 +48,16 @@ pub struct Changed {
 }
 
 /// Whoever changes an inbox waits for whoever else does: two that wait for each other's rows, and for their turn to write
-/// events, would wait for ever. What comes into it meanwhile waits for nobody.
-async fn hold(conn: &mut Conn, (tenant, user): Owner) -> Result<()> {
-    let query = users::table.filter(users::id.eq(user).and(users::tenant_id.eq(tenant))).select(users::id);
-    let found: Option<UserId> = on_conn_locking!(conn, query, |q, c| q.first(c).await.optional())?;
-    found.map(drop).ok_or_else(|| Error::not_found("user"))
+/// events, would wait for ever. What comes into it meanwhile waits for nobody. Gives the zone of its owner.
+async fn hold(conn: &mut Conn, (tenant, user): Owner) -> Result<Zone> {
+    let of_tenant = tenants::table.filter(tenants::id.eq(users::tenant_id)).select(tenants::timezone);
+    let query = users::table
+        .filter(users::id.eq(user).and(users::tenant_id.eq(tenant)))
+        .select((users::timezone, of_tenant.single_value()));
+    let found: Option<(Option<String>, Option<String>)> =
+        on_conn_locking!(conn, query, |q, c| q.first(c).await.optional())?;
+    let (own, tenants) = found.ok_or_else(|| Error::not_found("user"))?;
+    Ok(recipients::zone_of(own.as_deref(), tenants.as_deref()))
 }
 
 /// Makes a change. The events are the caller's to write, last in the same transaction.
@@ -62,8 +68,8 @@ pub async fn mark(
     mark: Mark,
 ) -> Result<(Changed, Vec<NewEvent>)> {
     let Hand { owner, except, now } = hand;
-    hold(conn, owner).await?;
-    let is_new = set(conn, owner, id, mark, now).await?;
+    let zone = hold(conn, owner).await?;
+    let is_new = set(conn, (owner, &zone), id, mark, now).await?;
     if is_new && matches!(mark, Mark::Read | Mark::Unread) {
         note_reading(conn, id, (mark == Mark::Read).then_some(now)).await?;
     }
@@ -84,16 +90,38 @@ pub async fn mark(
     Ok((changed, vec![event]))
 }
 
+/// Marks as read. The first time that says something of its owner's habits.
+async fn read(
+    conn: &mut Conn,
+    (owner, zone): (Owner, &Zone),
+    id: NotificationId,
+    now: Timestamp,
+) -> Result<bool> {
+    let row = present(owner.0, owner.1, now).filter(i::id.eq(id).and(i::read_at.is_null()));
+    let query = row.select((i::created_at, i::was_read));
+    let unread: Option<(Timestamp, bool)> = on_conn!(conn, c => query.first(c).await.optional())?;
+    let Some((came_at, was_read)) = unread else { return Ok(false) };
+    let set = (i::read_at.eq(now), i::was_read.eq(true));
+    on_conn!(conn, c => diesel::update(i::table.find(id)).set(set).execute(c).await)?;
+    if !was_read {
+        note_habit(conn, owner, came_at, (zone, now)).await?;
+    }
+    Ok(true)
+}
+
 /// Whether it was otherwise before.
-async fn set(conn: &mut Conn, owner: Owner, id: NotificationId, mark: Mark, now: Timestamp) -> Result<bool> {
+async fn set(
+    conn: &mut Conn,
+    (owner, zone): (Owner, &Zone),
+    id: NotificationId,
+    mark: Mark,
+    now: Timestamp,
+) -> Result<bool> {
     let (tenant, user) = owner;
     let row = present(tenant, user, now).filter(i::id.eq(id));
     let never: Option<Timestamp> = None;
     let count = match mark {
-        Mark::Read => {
-            let row = row.filter(i::read_at.is_null());
-            on_conn!(conn, c => diesel::update(row).set(i::read_at.eq(now)).execute(c).await)?
-        }
+        Mark::Read => return read(conn, (owner, zone), id, now).await,
         Mark::Unread => {
             let row = row.filter(i::read_at.is_not_null());
             on_conn!(conn, c => diesel::update(row).set(i::read_at.eq(never)).execute(c).await)?
@@ -130,9 +158,13 @@ pub struct AllRead {
 /// Marks all that is unread as read, what came in the meantime among it.
 pub async fn mark_all_read(conn: &mut Conn, hand: Hand) -> Result<(AllRead, Vec<NewEvent>)> {
     let Hand { owner, except, now } = hand;
-    hold(conn, owner).await?;
+    let zone = hold(conn, owner).await?;
     // Most of them before the others have to wait, and what they wrote until then after it.
+    let newest = newest_unseen(conn, owner).await?;
     let first = read_all(conn, owner, now).await?;
+    if let Some(came_at) = newest {
+        note_habit(conn, owner, came_at, (&zone, now)).await?;
+    }
     outbox::take_turn(conn).await?;
     let rest = read_all(conn, owner, now).await?;
     let updated = i64::try_from(first + rest).unwrap_or(i64::MAX);
@@ -145,12 +177,35 @@ pub async fn mark_all_read(conn: &mut Conn, hand: Hand) -> Result<(AllRead, Vec<
     Ok((all, vec![event]))
 }
 
+/// When the newest of what is unread came, unless it was read before. Who clears an inbox was there, and that is all it
+/// says: it counts as the reading of one notification.
+async fn newest_unseen(conn: &mut Conn, (tenant, user): Owner) -> Result<Option<Timestamp>> {
+    let newest = i::table
+        .filter(i::tenant_id.eq(tenant).and(i::user_id.eq(user)))
+        .filter(i::read_at.is_null().and(i::archived_at.is_null()))
+        .order(i::id.desc())
+        .select((i::created_at, i::was_read));
+    let newest: Option<(Timestamp, bool)> = on_conn!(conn, c => newest.first(c).await.optional())?;
+    Ok(newest.filter(|(_, was_read)| !was_read).map(|(came_at, _)| came_at))
+}
+
+/// What came then was read for the first time.
+async fn note_habit(
+    conn: &mut Conn,
+    owner: Owner,
+    came_at: Timestamp,
+    (zone, now): (&Zone, Timestamp),
+) -> Result<()> {
+    let observed = Observation::read(came_at, now, zone);
+    engagement::note(conn, observed.into_iter().map(|one| (owner, one))).await
+}
+
 async fn read_all(conn: &mut Conn, (tenant, user): Owner, now: Timestamp) -> Result<usize> {
     let unread = i::table
         .filter(i::tenant_id.eq(tenant).and(i::user_id.eq(user)))
         .filter(i::read_at.is_null().and(i::archived_at.is_null()));
     let ids: Vec<NotificationId> = on_conn!(conn, c =>
-        diesel::update(unread).set(i::read_at.eq(now)).returning(i::id).get_results(c).await)?;
+        diesel::update(unread).set((i::read_at.eq(now), i::was_read.eq(true))).returning(i::id).get_results(c).await)?;
     for ids in ids.chunks(10_000) {
         let rows = l::table.filter(l::in_app_id.eq_any(ids).and(l::channel.eq(Channel::InApp)));
         on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(now)).execute(c).await)?;

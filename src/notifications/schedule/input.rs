@@ -64,6 +64,10 @@ fn read(mut fields: Fields, place: String, me: UserId, now: Timestamp) -> Result
     let recurrence = read_recurrence(&mut fields);
     let at = read_time(&mut fields, recurrence.is_some(), now);
     let has_end = draft.as_ref().is_some_and(|draft| draft.extras.expires_at.is_some());
+    if recurrence.is_some() && draft.as_ref().is_some_and(|draft| draft.window.is_some()) {
+        let message = "What recurs comes at the times of its recurrence: leave out deliver, or recurrence.";
+        fields.wrong("deliver", message);
+    }
     if has_end && (expires_in.is_some() || recurrence.is_some()) {
         let message = "The expires_at field cannot stand beside expires_in or recurrence: give expires_in.";
         fields.wrong("expires_at", message);

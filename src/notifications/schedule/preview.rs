@@ -3,6 +3,7 @@
 use super::create::{Ready, prepare};
 use super::input::Wanted;
 use crate::domain::{Error, Result, TenantId, Timestamp, UserId, Zone};
+use crate::notifications::best_time::Chosen;
 use crate::notifications::effective_time::DueReason;
 use crate::storage::Conn;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub struct PreviewResource {
     pub due_at: Timestamp,
     /// Why then.
     pub reason: DueReason,
+    /// Of what goes out at its best time: how that was chosen.
+    #[serde(flatten)]
+    pub best: Option<Chosen>,
     /// Whose clocks were read.
     pub timezone: Zone,
     /// What the recipient's clock reads when it goes out.
@@ -36,7 +40,7 @@ pub struct PreviewResource {
 
 impl From<Ready> for PreviewResource {
     fn from(ready: Ready) -> Self {
-        let Ready { wanted, at, due, words, .. } = ready;
+        let Ready { wanted, at, due, best, words, .. } = ready;
         let recurrence = wanted.recurrence.as_ref();
         let later = recurrence.into_iter().flat_map(|r| r.times_after(at, &due.zone).take(OCCURRENCES - 1));
         let occurrences = recurrence.map(|_| at).into_iter().chain(later).collect();
@@ -45,6 +49,7 @@ impl From<Ready> for PreviewResource {
             scheduled_at: at,
             due_at: due.due_at,
             reason: due.reason,
+            best,
             local_time: due.zone.reading(due.due_at).to_string(),
             timezone: due.zone,
             title: words.title,

@@ -2,6 +2,7 @@
 
 use super::row::{Payload, Row};
 use crate::domain::{Error, Result, ScheduledId, TemplateId, TenantId, Timestamp, UserId};
+use crate::notifications::best_time::Chosen;
 use crate::notifications::dispatch::Action;
 use crate::notifications::status::ScheduleStatus;
 use crate::notifications::template::Variables;
@@ -51,6 +52,9 @@ pub struct ScheduledResource {
     pub due_at: Timestamp,
     /// Why then; of what was called off because its recipient does not want it, `turned_off`.
     pub reason: String,
+    /// Of what goes out at its best time: how that was chosen.
+    #[serde(flatten)]
+    pub best: Option<Chosen>,
     /// Cron, on the recipient's clock.
     pub recurrence: Option<String>,
     /// What recurs is one series of rows: the id of its first.
@@ -119,6 +123,7 @@ impl ScheduledResource {
             scheduled_at: row.scheduled_at,
             due_at: row.due_at,
             reason: row.reason,
+            best: payload.best,
             recurrence: row.recurrence,
             series_id: row.series_id,
             status: row.status,

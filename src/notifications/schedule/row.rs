@@ -1,6 +1,7 @@
 //! A row of `scheduled_notifications`, and the message that it will be.
 
 use crate::domain::{Code, Error, Result, ScheduledId, TemplateId, TenantId, Timestamp, UserId};
+use crate::notifications::best_time::Chosen;
 use crate::notifications::dispatch::{Compiled, Content, Extras, Message, Wordings};
 use crate::notifications::effective_time::EffectiveTime;
 use crate::notifications::status::ScheduleStatus;
@@ -27,6 +28,9 @@ pub(super) struct Payload {
     /// Seconds after it went out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_in: Option<u32>,
+    /// Of what goes out at its best time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) best: Option<Chosen>,
 }
 
 impl Payload {

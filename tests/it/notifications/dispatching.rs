@@ -1,5 +1,7 @@
 //! The one way by which notifications come into being.
 
+mod habits;
+
 use super::desk::{Desk, Logged, empty, gathered, message};
 use crate::support::{Shop, TestDb, opening_time};
 use bellwire::domain::{EventId, ScheduledId, UserId};
