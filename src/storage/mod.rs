@@ -23,6 +23,7 @@ pub mod schema;
 mod sqlite;
 pub mod tasks;
 mod types;
+mod writers;
 
 use crate::domain::{Code, Error, Result};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
@@ -31,6 +32,7 @@ use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncPgConnection, T
 use sqlite::Durability;
 use std::sync::Arc;
 use std::time::Duration;
+use writers::Writers;
 
 pub(crate) use condition::condition;
 pub use error::Violation;
@@ -60,13 +62,7 @@ pub struct Db {
 #[derive(Clone)]
 enum Pools {
     Postgres(Pool<AsyncPgConnection>),
-    Sqlite {
-        /// One connection, and the turn of whoever writes.
-        writer: Pool<SqliteConn>,
-        /// One connection, of whoever has the turn and need not wait for the disk.
-        relaxed: Pool<SqliteConn>,
-        readers: Pool<SqliteConn>,
-    },
+    Sqlite { writers: Writers, readers: Pool<SqliteConn> },
 }
 
 /// The connections' runtime; shut down without waiting, as its owner may itself be asynchronous.
@@ -248,11 +244,12 @@ impl Db {
         // Owned at once: an early return must not drop a bare runtime within another.
         let runtime = Arc::new(Runtime(Some(runtime)));
         let pools = match options.url.strip_prefix("sqlite:") {
-            Some(path) => Pools::Sqlite {
-                writer: sqlite::pool(path, (1, Durability::Full), &options, &handle)?,
-                relaxed: sqlite::pool(path, (1, Durability::Process), &options, &handle)?,
-                readers: sqlite::pool(path, (options.pool_size, Durability::Full), &options, &handle)?,
-            },
+            Some(path) => {
+                let pool = |size, durability| sqlite::pool(path, (size, durability), &options, &handle);
+                let alone = (pool(1, Durability::Full)?, pool(1, Durability::Process)?);
+                let writers = Writers::new(alone, handle.clone(), sqlite::patience(&options));
+                Pools::Sqlite { writers, readers: pool(options.pool_size, Durability::Full)? }
+            }
             None if options.url.starts_with("postgres://") || options.url.starts_with("postgresql://") => {
                 Pools::Postgres(postgres::pool(&options, &handle)?)
             }
@@ -293,19 +290,12 @@ impl Db {
 
     /// Runs `work` in a transaction: commits when it returns `Ok`, rolls back otherwise, and also when the
     /// future is dropped half way (a client that went away). SQLite's is `IMMEDIATE`, so it never fails late
-    /// for want of the write lock.
+    /// for want of the write lock; there those who write at the same time share a commit ([`writers`]).
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        let conn = match &self.pools {
-            Pools::Postgres(pool) => begin_postgres(pool).await?,
-            Pools::Sqlite { writer, relaxed, .. } => {
-                let turn = writer.get().await?;
-                // A relaxed transaction that was dropped half way holds the file's lock until its connection is looked
-                // at: taking it out of its pool closes it.
-                drop(relaxed.get().await?);
-                begin_immediate(turn).await?
-            }
-        };
-        finish(conn, work).await
+        match &self.pools {
+            Pools::Postgres(pool) => finish(begin_postgres(pool).await?, work).await,
+            Pools::Sqlite { writers, .. } => writers.transaction(work).await,
+        }
     }
 
     /// The same for what may be forgotten when the machine dies (not when this process does), such as a lease: on
@@ -314,10 +304,7 @@ impl Db {
     pub async fn transaction_relaxed<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match &self.pools {
             Pools::Postgres(pool) => finish(begin_postgres(pool).await?, work).await,
-            Pools::Sqlite { writer, relaxed, .. } => {
-                let _turn = writer.get().await?;
-                finish(begin_immediate(relaxed.get().await?).await?, work).await
-            }
+            Pools::Sqlite { writers, .. } => writers.transaction_relaxed(work).await,
         }
     }
 

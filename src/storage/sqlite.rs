@@ -53,9 +53,14 @@ pub(super) fn pool(
     Pool::builder(AsyncDieselConnectionManager::new_with_config(path, config))
         .max_size(size)
         .runtime(deadpool::Runtime::Tokio1)
-        .wait_timeout(Some(options.wait.max(Duration::from_secs(5))))
+        .wait_timeout(Some(patience(options)))
         .build()
         .map_err(|e| Error::new(Code::Internal, "The database pool could not be made.").because(e))
+}
+
+/// How long one waits for a connection, or for the turn to write.
+pub(super) fn patience(options: &DbOptions) -> Duration {
+    options.wait.max(Duration::from_secs(5))
 }
 
 /// One connection, ready for use.

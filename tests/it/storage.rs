@@ -15,6 +15,8 @@ on_both_databases!(
     a_failed_transaction_leaves_nothing,
     a_relaxed_transaction_waits_for_its_turn_and_is_seen_at_once,
     a_dropped_transaction_leaves_nothing,
+    writers_at_the_same_time_each_get_what_is_theirs,
+    a_writer_dropped_among_others_takes_none_of_them_along,
     a_relaxed_transaction_that_is_dropped_blocks_nobody,
     a_statement_dropped_half_way_hurts_nobody,
     a_row_that_refers_to_nothing_is_a_conflict,
@@ -87,6 +89,60 @@ async fn a_dropped_transaction_leaves_nothing(db: TestDb) {
     // The connection it used is fit for the next.
     db.transaction(async |conn| insert_tenant(conn, "Other").await).await.unwrap();
     assert_eq!(count_tenants(&db).await, 1);
+}
+
+async fn writers_at_the_same_time_each_get_what_is_theirs(db: TestDb) {
+    let write = async |number: usize| {
+        let name = format!("Shop {number}");
+        let work = async |conn: &mut Conn| {
+            let id = insert_tenant(conn, &name).await?;
+            if number.is_multiple_of(3) { Err(Error::new(Code::Conflict, name.as_str())) } else { Ok(id) }
+        };
+        match number % 10 {
+            7 => db.transaction_relaxed(work).await,
+            _ => db.transaction(work).await,
+        }
+    };
+    for _ in 0..3 {
+        let before = count_tenants(&db).await;
+        let answers = futures_util::future::join_all((0..150).map(write)).await;
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(answer.is_ok(), !number.is_multiple_of(3), "{number}: {answer:?}");
+            assert!(answer.as_ref().is_ok() || answer.as_ref().unwrap_err().code() == Code::Conflict);
+        }
+        let ids: BTreeSet<TenantId> = answers.into_iter().filter_map(Result::ok).collect();
+        assert_eq!(ids.len(), 100, "each has its own row");
+        assert_eq!(count_tenants(&db).await - before, 100);
+    }
+}
+
+async fn a_writer_dropped_among_others_takes_none_of_them_along(db: TestDb) {
+    let staying = async |number: usize| {
+        for turn in 0..10 {
+            db.transaction(async |conn| insert_tenant(conn, &format!("Stays {number}.{turn}")).await)
+                .await
+                .unwrap();
+        }
+    };
+    // Some in the middle of their work, some while they wait for their turn, or for their commit.
+    let going = async |number: usize| {
+        for turn in 0..20 {
+            let work = db.transaction(async |conn| insert_tenant(conn, "Goes").await);
+            let patience = Duration::from_micros(u64::try_from(number * 150 + turn * 370).unwrap());
+            drop(tokio::time::timeout(patience, work).await);
+        }
+    };
+    let (stay, go) = ((0..12).map(staying), (0..12).map(going));
+    futures_util::future::join(futures_util::future::join_all(stay), futures_util::future::join_all(go))
+        .await;
+    let mut conn = db.read().await.unwrap();
+    let stays = tenants::table.filter(tenants::name.like("Stays %"));
+    let stays: i64 = on_conn!(&mut conn, c => stays.count().get_result(c).await).unwrap();
+    assert_eq!(stays, 120);
+    // Nothing is left open that would keep another process from writing.
+    let next = db.open_another();
+    let next = next.transaction(async |conn| insert_tenant(conn, "Other").await);
+    tokio::time::timeout(Duration::from_secs(4), next).await.expect("at once").unwrap();
 }
 
 /// As when a client goes away while the database works for it.
