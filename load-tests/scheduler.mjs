@@ -1,15 +1,26 @@
-// The scheduler: a burst that is due at one moment, and processes that are killed while they send.
+// The scheduler: a burst that is due at one moment, processes that are killed while they send, claims beside retention, a
+// backlog for two processes, a clock that is set.
 //
-//   cargo build --release && node load-tests/scheduler.mjs [burst] [kill]
+//   cargo build --release && node load-tests/scheduler.mjs [burst] [kill] [claims] [backlog] [clock]
 //
 // On SQLite and on a PostgreSQL of its own (DATABASES; `kill` is PostgreSQL's alone, where several processes share the
-// rows). FUTURE, USERS, SCHEDULED; ROWS, SECONDS, PROCESSES make them smaller. BELLWIRE names another program. Exits
+// rows). FUTURE, USERS, SCHEDULED; ROWS, SECONDS, PROCESSES, OLD, BACKLOG, COUNT make them smaller. BELLWIRE names another program. Exits
 // with 1 when a bar is missed.
 
+import { backlog } from './scheduler/backlog.mjs';
 import { burst } from './scheduler/burst.mjs';
+import { claims } from './scheduler/claims.mjs';
+import { clock } from './scheduler/clock.mjs';
 import { kill } from './scheduler/kill.mjs';
 
-const TESTS = { burst: [burst, ['sqlite', 'postgres']], kill: [kill, ['postgres']] };
+const BOTH = ['sqlite', 'postgres'];
+const TESTS = {
+  burst: [burst, BOTH],
+  kill: [kill, ['postgres']],
+  claims: [claims, BOTH],
+  backlog: [backlog, BOTH],
+  clock: [clock, BOTH],
+};
 const wanted = process.argv.slice(2);
 const databases = (process.env.DATABASES ?? 'sqlite,postgres').split(',');
 

@@ -98,6 +98,7 @@ export class Hub {
       throw new Error(`${program} is missing: cargo build --release, or name a program in BELLWIRE`);
     }
     const hub = new Hub();
+    hub.program = program;
     hub.folder = mkdtempSync(join(tmpdir(), 'bellwire-faults-'));
     hub.forget = () => rmSync(hub.folder, { recursive: true, force: true });
     process.once('exit', hub.forget);

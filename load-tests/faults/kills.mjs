@@ -24,7 +24,7 @@ export async function atRandom(kind) {
   const receiver = await Receiver.start(({ path }) => answers[path]());
   const [books, seen] = [new Books(), []];
   try {
-    hub.store.logMoves();
+    hub.store.logMoves('webhook_deliveries');
     // The shortest time-out makes the shortest lease: what a dead process held is not waited for long.
     for (const [path, more] of Object.entries(ENDPOINTS)) {
       hub.endpoint(`${receiver.url}${path}`, '--retry-delay', '20', '--timeout-ms', '1000', ...more);
@@ -84,7 +84,7 @@ async function life(hub, books, seen) {
  * only the last of them good, and no more than its endpoint allows.
  */
 function judge(store) {
-  const moves = grouped(store.rows('SELECT * FROM moves'), 'delivery_id');
+  const moves = grouped(store.rows('SELECT * FROM moves'), 'row_id');
   const attempts = 'SELECT delivery_id, attempt_number, outcome FROM webhook_delivery_logs ORDER BY attempt_number, id';
   const logs = grouped(store.rows(attempts), 'delivery_id');
   const rows = store.rows('SELECT d.id, d.status, d.attempts, w.url FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id');

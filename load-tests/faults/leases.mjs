@@ -24,7 +24,7 @@ export async function lostLeases(kind) {
   const receiver = await Receiver.start(() => (answers ? 200 : new Promise((resolve) => held.push(resolve))));
   const [books, paths] = [new Books(), Array.from({ length: ENDPOINTS }, (_, n) => `/${n}`)];
   try {
-    hub.store.logMoves();
+    hub.store.logMoves('webhook_deliveries');
     for (const path of paths) hub.endpoint(`${receiver.url}${path}`);
 
     const killed = await holding(hub, books);

@@ -16,13 +16,13 @@ import sqlite3, sys
 sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None).executescript(sys.stdin.read())`;
 
 const LOGGED_MOVE = {
-  sqlite: `CREATE TABLE moves (delivery_id bigint, before text, after text);
-    CREATE TRIGGER move AFTER UPDATE OF status ON webhook_deliveries WHEN old.status <> new.status
+  sqlite: (table) => `CREATE TABLE moves (row_id bigint, before text, after text);
+    CREATE TRIGGER move AFTER UPDATE OF status ON ${table} WHEN old.status <> new.status
     BEGIN INSERT INTO moves VALUES (new.id, old.status, new.status); END;`,
-  postgres: `CREATE TABLE moves (delivery_id bigint, before text, after text);
+  postgres: (table) => `CREATE TABLE moves (row_id bigint, before text, after text);
     CREATE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN INSERT INTO moves VALUES (new.id, old.status, new.status); RETURN new; END $$;
-    CREATE TRIGGER move AFTER UPDATE OF status ON webhook_deliveries FOR EACH ROW
+    CREATE TRIGGER move AFTER UPDATE OF status ON ${table} FOR EACH ROW
     WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION note_move();`,
 };
 
@@ -53,9 +53,9 @@ export class Store {
     else execFileSync('python3', ['-c', RUN, this.file], { input: statements });
   }
 
-  /** From now on every change of a delivery's status leaves a row in the table `moves`. */
-  logMoves() {
-    this.run(LOGGED_MOVE[this.kind]);
+  /** From now on every change of the status of a row of the table leaves a row in the table `moves`. */
+  logMoves(table) {
+    this.run(LOGGED_MOVE[this.kind](table));
   }
 
   async close() {

@@ -17,6 +17,7 @@ export async function kill(kind) {
     const ids = users(hub, USERS);
     const start = Date.now() + 5_000;
     scheduled(hub, ROWS, later(hub, start, `i * ${SECONDS}.0 / ${ROWS}`), [ids[0], ids.at(-1)]);
+    hub.store.logMoves('scheduled_notifications');
     const servers = await Promise.all(Array.from({ length: PROCESSES }, () => hub.serve()));
     let kills = 0;
     while (Date.now() < start + SECONDS * 1_000) {
@@ -33,13 +34,14 @@ export async function kill(kind) {
     const delivered = statuses.find(({ status }) => status === 'delivered')?.n ?? 0;
     const inbox = hub.store.rows('SELECT count(*) AS n, count(DISTINCT scheduled_id) AS d FROM in_app_notifications')[0];
     const events = hub.store.rows("SELECT count(*) AS n FROM events WHERE name = 'notification:created'")[0].n;
+    const moved = hub.store.rows('SELECT count(*) AS n, count(DISTINCT row_id) AS d FROM moves')[0];
     const late = "extract(epoch FROM delivered_at - due_at)";
     const slowest = hub.store.rows(`SELECT max(${late}) AS s, percentile_cont(0.99) WITHIN GROUP (ORDER BY ${late}) AS p99 FROM scheduled_notifications`)[0];
     return {
       numbers:
         `${PROCESSES} processes, ${kills} kills in ${SECONDS} s, ${ROWS} rows: ${ROWS - delivered} lost, ${inbox.n - inbox.d} twice in inboxes, ` +
-        `${inbox.n} in inboxes, ${events} events; late by ${Number(slowest.p99).toFixed(1)} s (p99), ${Number(slowest.s).toFixed(1)} s at most`,
-      ok: delivered === ROWS && inbox.n === ROWS && inbox.d === ROWS && events === ROWS && slowest.s <= RECOVERY_SECONDS,
+        `${inbox.n} in inboxes, ${events} events, ${moved.n} changes of status, ${moved.n - moved.d} rows changed twice; late by ${Number(slowest.p99).toFixed(1)} s (p99), ${Number(slowest.s).toFixed(1)} s at most`,
+      ok: delivered === ROWS && inbox.n === ROWS && inbox.d === ROWS && events === ROWS && moved.n === ROWS && moved.d === ROWS && slowest.s <= RECOVERY_SECONDS,
     };
   } finally {
     await hub.close();

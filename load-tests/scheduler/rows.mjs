@@ -28,6 +28,15 @@ export function scheduled(hub, count, due, [first, last]) {
     ANALYZE;`);
 }
 
+/** Notifications that were scheduled and delivered at `time`, which is text. */
+export function ended(hub, count, time, [first, last]) {
+  hub.store.run(`
+    ${numbers(count)} INSERT INTO scheduled_notifications (tenant_id, recipient_id, notification_type, title, body, payload,
+        priority, scheduled_at, due_at, reason, status, next_attempt_at, delivered_at, created_at, updated_at)
+      SELECT ${hub.tenant}, ${first} + i % ${last - first + 1}, 'reminder', 'Reminder ' || i, 'Do not forget.', '{}',
+        'normal', t, t, 'as_asked', 'delivered', t, t, t, t FROM n, (SELECT ${hub.store.kind === 'postgres' ? 'TIMESTAMP ' : ''}'${time}' AS t) AS past;`);
+}
+
 /** `base` and so many seconds after it, as SQL: seconds may be an expression in `i`. */
 export function later(hub, base, seconds) {
   return hub.store.kind === 'postgres'

@@ -56,7 +56,7 @@ pub(super) async fn run(verb: Verb, config: &Config) -> Result<Output> {
 async fn until_done(scheduler: &Scheduler) -> Result<Counts> {
     let mut counts = Counts::default();
     loop {
-        let (some, turn) = scheduler.step().await?;
+        let (some, turn) = scheduler.run().await?;
         counts += some;
         if turn != Turn::Again {
             return Ok(counts);
@@ -67,7 +67,7 @@ async fn until_done(scheduler: &Scheduler) -> Result<Counts> {
 /// What fails is tried again a second later: a database that is away comes back.
 async fn for_ever(scheduler: &Scheduler, clock: &Clock, counts: &mut Counts) -> std::convert::Infallible {
     loop {
-        let nap = match scheduler.step().await {
+        let nap = match scheduler.run().await {
             Ok((some, turn)) => {
                 *counts += some;
                 match turn {

@@ -13,17 +13,19 @@ use super::pace::Pace;
 use super::share::Turns;
 use crate::domain::{Result, ScheduledId, TenantId, Timestamp};
 use crate::storage::schema::scheduled_notifications as s;
-use crate::storage::{Conn, Db, on_conn, on_conn_skipping_locked};
-use diesel::dsl::sql;
+use crate::storage::{Conn, Db, condition, on_conn, on_conn_skipping_locked};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Timestamp as SqlTimestamp};
+use diesel::sql_types::{BigInt, Timestamp as SqlTimestamp};
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// As text, so that the partial indexes are used: a bound value would hide it from the planner.
-pub(super) const PENDING: &str = "scheduled_notifications.status = 'pending'";
-const CRITICAL: &str = "scheduled_notifications.priority = 'critical'";
+condition!(
+    /// It waits for its time, or is in somebody's hands.
+    pub(super) Pending,
+    "scheduled_notifications.status = 'pending'"
+);
+condition!(Critical, "scheduled_notifications.priority = 'critical'");
 
 /// How long a claim holds. A batch takes well under a second; who dies with one in hand delays it by so much.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -57,6 +59,13 @@ pub(super) struct Claimer {
     turns: Turns,
     /// The last claim took as many as one takes.
     in_herd: bool,
+}
+
+impl Claim {
+    /// Whether it took as many as one takes, so that more may be due.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() >= MOST
+    }
 }
 
 /// A row that is due: its id, its tenant, since when.
@@ -156,7 +165,7 @@ impl Taken {
 /// The oldest that are due.
 async fn oldest(conn: &mut Conn, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
     let query = s::table
-        .filter(sql::<Bool>(PENDING).and(s::next_attempt_at.le(now)))
+        .filter(Pending.and(s::next_attempt_at.le(now)))
         .order((s::next_attempt_at, s::id))
         .limit(most(limit))
         .select((s::id, s::tenant_id, s::next_attempt_at));
@@ -166,7 +175,7 @@ async fn oldest(conn: &mut Conn, now: Timestamp, limit: usize) -> Result<Vec<Due
 /// The same of what is critical.
 async fn critical(conn: &mut Conn, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
     let query = s::table
-        .filter(sql::<Bool>(PENDING).and(sql::<Bool>(CRITICAL)).and(s::next_attempt_at.le(now)))
+        .filter(Pending.and(Critical).and(s::next_attempt_at.le(now)))
         .order((s::next_attempt_at, s::id))
         .limit(most(limit))
         .select((s::id, s::tenant_id, s::next_attempt_at));
@@ -179,7 +188,7 @@ async fn of_tenant(conn: &mut Conn, tenant: TenantId, now: Timestamp, limit: usi
         return Ok(Vec::new());
     }
     let query = s::table
-        .filter(sql::<Bool>(PENDING).and(s::tenant_id.eq(tenant)).and(s::next_attempt_at.le(now)))
+        .filter(Pending.and(s::tenant_id.eq(tenant)).and(s::next_attempt_at.le(now)))
         .order((s::next_attempt_at, s::id))
         .limit(most(limit))
         .select((s::id, s::tenant_id, s::next_attempt_at));
@@ -210,8 +219,7 @@ async fn lease(conn: &mut Conn, ids: Vec<ScheduledId>, token: &str, now: Timesta
 
 /// When the next row is due, or was: none when none is pending.
 pub(super) async fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>> {
-    let query =
-        s::table.filter(sql::<Bool>(PENDING)).order((s::next_attempt_at, s::id)).select(s::next_attempt_at);
+    let query = s::table.filter(Pending).order((s::next_attempt_at, s::id)).select(s::next_attempt_at);
     Ok(on_conn!(conn, c => query.first(c).await.optional())?)
 }
 

@@ -4,10 +4,10 @@
 //! off, is theirs. A batch that cannot be written is halved until what is to blame stands alone; that one is tried
 //! again by the retry rule, and fails when it was tried as often as it may be.
 
-use super::claim::Claim;
+use super::Counts;
+use super::claim::{Claim, Pending};
 use super::endings::{Endings, put_off};
 use super::row::Row;
-use super::{Counts, claim};
 use crate::domain::{Committed, Error, Result, ScheduledId, Timestamp};
 use crate::notifications::Notice;
 use crate::notifications::decision::Trigger;
@@ -16,9 +16,7 @@ use crate::notifications::retry::RetryRule;
 use crate::notifications::templates::compiled;
 use crate::storage::schema::scheduled_notifications as s;
 use crate::storage::{Conn, Db, on_conn_locking, outbox};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use std::sync::Arc;
 
@@ -99,9 +97,7 @@ async fn transact(
 
 /// The rows that are still the claim's, held to the end of the transaction, in the order in which they were due.
 async fn hold(conn: &mut Conn, token: &str, ids: &[ScheduledId]) -> Result<Vec<Row>> {
-    let query = s::table
-        .filter(s::id.eq_any(ids).and(sql::<Bool>(claim::PENDING)).and(s::claim_token.eq(token)))
-        .order(s::id);
+    let query = s::table.filter(s::id.eq_any(ids).and(Pending).and(s::claim_token.eq(token))).order(s::id);
     let mut rows: Vec<Row> = on_conn_locking!(conn, query, |q, c| q.select(Row::as_select()).load(c).await)?;
     rows.sort_by_key(|row| (row.due_at, row.id));
     Ok(rows)
