@@ -2,6 +2,7 @@
 
 use crate::support::{Program, server};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -79,6 +80,37 @@ fn the_demos_commands_work_as_they_are_printed() {
     let stock = client.line_with("stock:updated");
     assert!(stock.contains("newStock: 7"), "{stock}");
     demo.line_with("newStock 7");
+
+    kill_process(Pid::from_child(&demo.process), Signal::INT).unwrap();
+    assert!(demo.process.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(program.folder()).unwrap().count(), 0, "it leaves nothing behind");
+}
+
+#[test]
+fn the_demo_for_load_has_what_the_scripts_take_for_granted() {
+    let program = Program::new().with_env("TMPDIR", ".");
+    let refused = program.command(&["demo", "--load", "--bind", "0.0.0.0:0"]).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("loopback"), "{refused:?}");
+
+    let mut demo = Running::start(&program.command(&["--json", "demo", "--load", "--bind", "127.0.0.1:0"]));
+    let told: Value = serde_json::from_str(&demo.line_with("webhook_url")).unwrap();
+    let expected = json!({
+        "url": told["url"], "app": {"id": "load", "key": "load-key", "secret": "load-secret"}, "tenant": 1,
+        "token": format!("1|{}", "load".repeat(10)), "first_user": 1, "last_user": 1_000,
+        "webhook_url": told["webhook_url"],
+    });
+    assert_eq!(told, expected);
+
+    let status = |arguments: &str| {
+        let command = format!("curl -s -o /dev/null -w '%{{http_code}}' {arguments}");
+        String::from_utf8(Command::new("sh").arg("-c").arg(command).output().unwrap().stdout).unwrap()
+    };
+    let webhook = told["webhook_url"].as_str().unwrap();
+    assert_eq!(status(&format!("-d anything {webhook}")), "204");
+    let (url, token) = (told["url"].as_str().unwrap(), told["token"].as_str().unwrap());
+    let users = format!("-H 'Authorization: Bearer {token}' {url}/api/v1/notifications/in-app");
+    assert_eq!(status(&users), "200");
 
     kill_process(Pid::from_child(&demo.process), Signal::INT).unwrap();
     assert!(demo.process.wait().unwrap().success());

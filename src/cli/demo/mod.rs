@@ -1,9 +1,11 @@
 //! `bellwire demo`: the whole road in one process, with a shop, a subscriber and commands to try.
 
 mod folder;
+mod load;
 mod receiver;
 mod sample;
 mod script;
+mod sink;
 
 use super::app::NewApp;
 use super::output::{self, Output};
@@ -22,9 +24,15 @@ pub(super) struct Args {
     /// Listen here; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     bind: String,
+    /// Serve the k6 scripts of load-tests: credentials that they know, 1,000 users, a receiver on the next port
+    #[arg(long)]
+    load: bool,
 }
 
 pub(super) async fn run(args: Args, json: bool) -> Result<Output> {
+    if args.load {
+        return load::run(&args.bind, json).await;
+    }
     let folder = Folder::make()?;
     let config = configuration(args.bind, &folder)?;
     logs::init(&config.log);
