@@ -41,12 +41,13 @@ const BANS: [(&str, &str, &[&str]); 8] = [
 const TABLES: [&str; 1] = ["telemetry/metrics.rs"];
 
 /// Beside these, only names that begin with a dot.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 15] = [
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "benches",
     "config.toml",
     "deny.toml",
     "diesel.toml",
