@@ -119,6 +119,12 @@ impl Carrier for Email {
         LANES * EACH
     }
 
+    fn lease(&self) -> Duration {
+        // Letter after letter of a connection, each as slow as it may be.
+        let each = u32::try_from(EACH).unwrap_or(u32::MAX);
+        Duration::from_secs(self.smtp.timeout_seconds).saturating_mul(each) + Duration::from_secs(20)
+    }
+
     fn carry(&self, letters: Vec<Letter>) -> LocalBoxFuture<'_, Result<Option<Committed>>> {
         Box::pin(async move {
             let lanes = letters.chunks(letters.len().div_ceil(LANES).max(1)).map(<[Letter]>::to_vec);

@@ -18,14 +18,21 @@ use super::words::words;
 use super::{Channel, NotificationType, Priority};
 use crate::domain::{Committed, HistoryId, NotificationId, Result, TenantId, Timestamp, UserId};
 use futures_util::future::LocalBoxFuture;
+use std::time::Duration;
 
 /// A way by which notifications leave the house.
 pub trait Carrier: Send + Sync {
     /// Which letters it carries.
     fn channel(&self) -> Channel;
 
-    /// How many it takes at once: so many that they are done well within a lease.
+    /// How many it takes at once.
     fn at_once(&self) -> usize;
+
+    /// How long they may be in hand: it is done with all that it takes at once well before. When a process dies with
+    /// letters in hand, they go out so much later.
+    fn lease(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 
     /// Hands them over and writes down what became of each; gives what it committed to be told of.
     fn carry(&self, letters: Vec<Letter>) -> LocalBoxFuture<'_, Result<Option<Committed>>>;

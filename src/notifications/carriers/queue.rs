@@ -13,9 +13,6 @@ use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a letter may be in hand. Each carrier is done with all that it takes at once well before.
-pub(super) const LEASE: Duration = Duration::from_mins(2);
-
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = l, check_for_backend(diesel::pg::Pg, diesel::sqlite::Sqlite))]
 struct Row {
@@ -59,9 +56,14 @@ impl Row {
     }
 }
 
-/// Takes up to `room` due letters of a channel in hand. A claim that is forgotten is made again, so it need not wait
-/// for the disk.
-pub(super) async fn claim(db: &Db, channel: Channel, room: usize, now: Timestamp) -> Result<Vec<Letter>> {
+/// Takes up to `room` due letters of a channel in hand for so long. A claim that is forgotten is made again, so it need
+/// not wait for the disk.
+pub(super) async fn claim(
+    db: &Db,
+    channel: Channel,
+    (room, lease): (usize, Duration),
+    now: Timestamp,
+) -> Result<Vec<Letter>> {
     let token = uuid::Uuid::now_v7().simple().to_string();
     let work = async |conn: &mut Conn| -> Result<Vec<Row>> {
         let due = l::table
@@ -76,7 +78,7 @@ pub(super) async fn claim(db: &Db, channel: Channel, room: usize, now: Timestamp
         }
         let set = (
             l::claim_token.eq(&token),
-            l::next_attempt_at.eq(now.plus(LEASE)),
+            l::next_attempt_at.eq(now.plus(lease)),
             l::attempts.eq(l::attempts + 1),
             l::updated_at.eq(now),
         );

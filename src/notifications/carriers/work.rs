@@ -29,7 +29,8 @@ impl CarrierWork {
     /// Carries as many as the carrier takes at once.
     pub async fn carry_some(&self) -> Result<Turn> {
         let channel = self.carrier.channel();
-        let letters = queue::claim(&self.db, channel, self.carrier.at_once(), self.clock.now()).await?;
+        let terms = (self.carrier.at_once(), self.carrier.lease());
+        let letters = queue::claim(&self.db, channel, terms, self.clock.now()).await?;
         if letters.is_empty() {
             let after = self.carrier.follow_up().await?;
             let next = queue::next_due(&self.db, channel).await?;

@@ -85,7 +85,7 @@ async fn an_email_arrives_with_its_words_and_a_name_of_its_own(db: TestDb) {
     let expected = json!({
         "envelope_from": "shop@corner.example", "to": ["ana@home.example"],
         "from": "Corner Shop <shop@corner.example>", "subject": "Shipped", "message_id": ids[0], "html": null,
-        "text": taken["text"],
+        "text": taken["text"], "encrypted": false, "login": null,
     });
     assert_eq!(taken, expected);
     let text = taken["text"].as_str().unwrap().replace("\r\n", "\n");
@@ -135,7 +135,7 @@ async fn an_email_in_the_hand_of_a_process_that_died_goes_out_after_its_lease(db
     // It takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let dying = mailer(&db, &desk.shop.clock, &Smtp { port, timeout_seconds: 60, ..sink.settings() });
+    let dying = mailer(&db, &desk.shop.clock, &Smtp { port, timeout_seconds: 20, ..sink.settings() });
     assert!(tokio::time::timeout(Duration::from_millis(500), dying.carry_some()).await.is_err());
     let work = mailer(&db, &desk.shop.clock, &sink.settings());
     carry(&work).await;

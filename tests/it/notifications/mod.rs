@@ -7,6 +7,7 @@ mod fanning_out;
 mod gathering;
 mod history;
 mod inbox;
+mod mailing;
 mod preferences;
 mod sending;
 mod subscribing;

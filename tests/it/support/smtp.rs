@@ -17,9 +17,14 @@ pub(crate) struct SmtpSink {
 
 impl SmtpSink {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With options of its program.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(root.join("target/python/bin/python"));
-        command.arg(root.join("tests/clients/smtp_sink.py"));
+        command.arg(root.join("tests/clients/smtp_sink.py")).args(options);
         let spawned = bound_to_us(&command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut process = spawned.expect("tests/run installs aiosmtpd into target/python");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -44,6 +49,10 @@ impl SmtpSink {
             timeout_seconds: 5,
             ..Smtp::default()
         }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The e-mails that it took, in their order.
