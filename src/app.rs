@@ -110,7 +110,7 @@ impl App {
             metrics: metrics.clone(),
             registry: registry.clone(),
         });
-        let workers = Workers::start(&config, (&db, &clock), (&registry, &metrics), &sender);
+        let workers = Workers::start(&config, (&db, &clock), (&registry, &metrics), &sender).await?;
         let told = (&registry, &endpoints, workers.notifier());
         let state = state(&config, (db, clock, tokens), told, &metrics)?;
         let mut watched = vec![

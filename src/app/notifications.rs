@@ -1,13 +1,13 @@
 //! Starts what works at notifications by itself, and wakes it.
 
 use crate::config::Config;
-use crate::domain::{Clock, Probe, TellOfEvents};
+use crate::domain::{Clock, Probe, Result, TellOfEvents};
 use crate::notifications::carriers::Carrier;
 use crate::notifications::carriers::email::Email;
 use crate::notifications::carriers::webhook::Webhook;
 use crate::notifications::carriers::work::CarrierWork;
 use crate::notifications::digest_work::DigestWork;
-use crate::notifications::event_work::EventWork;
+use crate::notifications::event_work::{self, EventWork};
 use crate::notifications::fan_out_work::FanOutWork;
 use crate::notifications::herald::Herald;
 use crate::notifications::notifier::Notifier;
@@ -28,12 +28,13 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Starts them all.
-    pub(super) fn start(
+    pub(super) async fn start(
         config: &Config,
         (db, clock): (&Db, &Clock),
         (registry, metrics): (&Addr<RegistryActor>, &Arc<Metrics>),
         arbiter: &Arbiter,
-    ) -> Self {
+    ) -> Result<Self> {
+        event_work::begin(db, clock.now()).await?;
         let limits = Arc::new(SendLimits::of(&config.notifications));
         let herald = || Herald::new(registry.clone().recipient(), metrics.clone());
         let start = |work: Box<dyn Work + Send>| WorkerActor::start(work, clock.clone(), &arbiter.handle());
@@ -69,7 +70,7 @@ impl Workers {
         let pace = config.notifications.scheduled_per_minute;
         let scheduler = Scheduler::new((db.clone(), clock.clone()), pace, metrics.clone(), Some(listeners));
         workers.running.push(("scheduled notifications", start(Box::new(scheduler))));
-        workers
+        Ok(workers)
     }
 
     /// For the doors.

@@ -73,7 +73,7 @@ impl EventWork {
         let mut conn = self.db.read().await?;
         let Some(kept) = kept(&mut conn).await? else {
             drop(conn);
-            self.db.transaction(async |conn| begin(conn, now).await).await?;
+            begin(&self.db, now).await?;
             return Ok(Turn::Again);
         };
         let start = self.start(kept);
@@ -143,13 +143,20 @@ async fn kept(conn: &mut Conn) -> Result<Option<Position>> {
     Ok(row.map(|(event, user)| Position { event, user }))
 }
 
-/// The first time it begins with what happens from now on.
-async fn begin(conn: &mut Conn, now: Timestamp) -> Result<()> {
-    let last = outbox::last_id(conn).await?;
-    let values = (n::name.eq(CURSOR), n::event_id.eq(last), n::user_id.eq(UserId(0)), n::updated_at.eq(now));
-    let new = diesel::insert_into(n::table).values(values).on_conflict_do_nothing();
-    on_conn!(conn, c => new.execute(c).await)?;
-    Ok(())
+/// The first time it begins with what happens from now on: called before the doors open, that is all that ever does.
+pub async fn begin(db: &Db, now: Timestamp) -> Result<()> {
+    if kept(&mut db.read().await?).await?.is_some() {
+        return Ok(());
+    }
+    db.transaction(async |conn| {
+        let last = outbox::last_id(conn).await?;
+        let values =
+            (n::name.eq(CURSOR), n::event_id.eq(last), n::user_id.eq(UserId(0)), n::updated_at.eq(now));
+        let new = diesel::insert_into(n::table).values(values).on_conflict_do_nothing();
+        on_conn!(conn, c => new.execute(c).await)?;
+        Ok(())
+    })
+    .await
 }
 
 /// Whether subscribers may be told of it: what happens to the tenant's catalog is told on its channel.
