@@ -4,6 +4,8 @@
 //! names it. A list that may be long has a [`Cursor`] instead of pages and one order: it need not be counted, and
 //! its thousandth part costs what its first does. Reads like `domain::Fields`: every error is collected, and `finish` gives the verdict.
 
+pub(crate) mod keyset;
+
 use crate::domain::error::FieldErrors;
 use crate::domain::{Error, Result, Timestamp};
 use std::collections::BTreeMap;

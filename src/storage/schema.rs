@@ -340,6 +340,7 @@ table! {
         external_id -> Nullable<Text>,
         in_app_id -> Nullable<BigInt>,
         scheduled_id -> Nullable<BigInt>,
+        digest_id -> Nullable<BigInt>,
         next_attempt_at -> Timestamp,
         claim_token -> Nullable<Text>,
         sent_at -> Nullable<Timestamp>,
@@ -404,6 +405,8 @@ table! {
         notification_type -> Text,
         title -> Text,
         body -> Text,
+        payload -> Nullable<Text>,
+        expires_at -> Nullable<Timestamp>,
         created_at -> Timestamp,
     }
 }
@@ -457,6 +460,7 @@ table! {
         tenant_id -> BigInt,
         role -> Nullable<Text>,
         request -> Text,
+        wordings -> Nullable<Text>,
         after_user_id -> BigInt,
         status -> Text,
         sent -> BigInt,

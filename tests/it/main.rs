@@ -28,6 +28,7 @@ mod idempotency;
 mod kill;
 mod kill_bad_endpoints;
 mod kill_strategies;
+mod notification_indexes;
 mod notification_templates;
 mod notifications;
 mod orders;

@@ -21,6 +21,8 @@ CREATE TABLE notification_templates (
     updated_at TIMESTAMP NOT NULL,
     deleted_at TIMESTAMP
 );
+CREATE INDEX notification_templates_deleted_index
+    ON notification_templates (deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE UNIQUE INDEX notification_templates_code_unique
     ON notification_templates (COALESCE(tenant_id, 0), code, locale) WHERE deleted_at IS NULL;
 
@@ -75,6 +77,8 @@ CREATE INDEX scheduled_notifications_critical_index
     ON scheduled_notifications (next_attempt_at, id) WHERE status = 'pending' AND priority = 'critical';
 CREATE INDEX scheduled_notifications_recipient_index ON scheduled_notifications (tenant_id, recipient_id, id);
 CREATE INDEX scheduled_notifications_tenant_status_index ON scheduled_notifications (tenant_id, status, id);
+CREATE INDEX scheduled_notifications_template_index
+    ON scheduled_notifications (notification_template_id) WHERE notification_template_id IS NOT NULL;
 CREATE INDEX scheduled_notifications_ended_index
     ON scheduled_notifications (updated_at, id) WHERE status <> 'pending';
 
@@ -100,7 +104,8 @@ CREATE TABLE in_app_notifications (
 );
 CREATE INDEX in_app_notifications_user_index ON in_app_notifications (tenant_id, user_id, id);
 CREATE INDEX in_app_notifications_unread_index
-    ON in_app_notifications (tenant_id, user_id, id, expires_at) WHERE read_at IS NULL AND archived_at IS NULL;
+    ON in_app_notifications (tenant_id, user_id, id, expires_at, read_at, archived_at)
+    WHERE read_at IS NULL AND archived_at IS NULL;
 CREATE INDEX in_app_notifications_archived_index
     ON in_app_notifications (tenant_id, user_id, id) WHERE archived_at IS NOT NULL;
 CREATE INDEX in_app_notifications_expires_index
@@ -125,6 +130,7 @@ CREATE TABLE notification_log (
     external_id VARCHAR(255),
     in_app_id BIGINT,
     scheduled_id BIGINT,
+    digest_id BIGINT,
     next_attempt_at TIMESTAMP NOT NULL,
     claim_token VARCHAR(40),
     sent_at TIMESTAMP,
@@ -138,7 +144,8 @@ CREATE TABLE notification_log (
 CREATE INDEX notification_log_next_index
     ON notification_log (channel, next_attempt_at, id) WHERE status = 'pending';
 CREATE INDEX notification_log_sent_index
-    ON notification_log (next_attempt_at, id) WHERE status = 'sent' AND channel = 'webhook';
+    ON notification_log (next_attempt_at, id) WHERE status = 'sent' AND channel = 'webhook' AND digest_id IS NULL;
+CREATE INDEX notification_log_digest_index ON notification_log (digest_id) WHERE digest_id IS NOT NULL;
 CREATE INDEX notification_log_user_index ON notification_log (tenant_id, user_id, id);
 CREATE INDEX notification_log_tenant_index ON notification_log (tenant_id, id);
 CREATE INDEX notification_log_in_app_index ON notification_log (in_app_id) WHERE in_app_id IS NOT NULL;
@@ -196,6 +203,8 @@ CREATE TABLE notification_digests (
 );
 CREATE INDEX notification_digests_next_index
     ON notification_digests (next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_digests_ended_index
+    ON notification_digests (updated_at, id) WHERE status <> 'pending';
 
 CREATE TABLE pending_digest_notifications (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -203,6 +212,8 @@ CREATE TABLE pending_digest_notifications (
     notification_type VARCHAR(100) NOT NULL,
     title VARCHAR(255) NOT NULL,
     body TEXT NOT NULL,
+    payload TEXT,
+    expires_at TIMESTAMP,
     created_at TIMESTAMP NOT NULL
 );
 CREATE INDEX pending_digest_notifications_digest_index ON pending_digest_notifications (digest_id, id);
@@ -251,6 +262,7 @@ CREATE TABLE notification_fan_outs (
     tenant_id BIGINT NOT NULL REFERENCES tenants (id),
     role VARCHAR(50),
     request TEXT NOT NULL,
+    wordings TEXT,
     after_user_id BIGINT NOT NULL DEFAULT 0,
     status VARCHAR(10) NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     sent BIGINT NOT NULL DEFAULT 0 CHECK (sent >= 0),
@@ -264,4 +276,6 @@ CREATE TABLE notification_fan_outs (
 );
 CREATE INDEX notification_fan_outs_next_index
     ON notification_fan_outs (next_attempt_at, id) WHERE status = 'pending';
+CREATE INDEX notification_fan_outs_ended_index
+    ON notification_fan_outs (updated_at, id) WHERE status <> 'pending';
 CREATE INDEX notification_fan_outs_tenant_index ON notification_fan_outs (tenant_id, id);

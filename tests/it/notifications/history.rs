@@ -3,12 +3,16 @@
 use super::desk::add_user;
 use crate::support::rest::Rest;
 use crate::support::{Shop, TestDb};
+use bellwire::storage::Conn;
+use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 on_both_databases!(
     the_history_is_read_by_cursor_and_filtered,
     a_user_sees_their_own_history_and_no_one_elses,
+    what_became_of_one_notification_is_found_by_its_id,
+    a_time_long_past_is_found_without_walking_there,
 );
 
 const HISTORY: &str = "/api/v1/notifications/history";
@@ -76,4 +80,45 @@ async fn a_user_sees_their_own_history_and_no_one_elses(db: TestDb) {
     assert_eq!(foreign.status, 404);
     let nobody = rest.shop.token(&["products:read"]).await;
     assert_eq!(rest.ask("GET", HISTORY).token(&nobody).send().await.status, 403);
+}
+
+async fn what_became_of_one_notification_is_found_by_its_id(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let ben = add_user(&rest.shop, json!({})).await;
+    for user in [rest.shop.user, ben] {
+        send(&rest, json!({"user_id": user, "channels": ["in_app", "email"]})).await;
+    }
+    let inbox = rest.get("/api/v1/notifications/in-app").await;
+    let filter = format!("{HISTORY}?filter[notification_id]={}", inbox.body["data"][0]["id"]);
+    let found = rest.get(&filter).await;
+    assert_eq!(found.column("channel"), ["email", "in_app"]);
+    assert_eq!(found.column("user_id"), [&json!(rest.shop.user), &json!(rest.shop.user)]);
+    assert_eq!(rest.get(&format!("{filter}&filter[channel]=email")).await.column("status"), ["pending"]);
+    let bens = rest.shop.token_of(ben, &["notifications:read"]).await;
+    assert!(rest.ask("GET", &filter).token(&bens).send().await.column("id").is_empty());
+    let stranger = Shop::open(&rest.db).await.token(&["*"]).await;
+    assert!(rest.ask("GET", &filter).token(&stranger).send().await.column("id").is_empty());
+}
+
+async fn a_time_long_past_is_found_without_walking_there(db: TestDb) {
+    let rest = Rest::open(db).await;
+    send(&rest, json!({"user_id": rest.shop.user, "title": "Old"})).await;
+    rest.shop.clock.advance(Duration::from_hours(24));
+    // More than one answer looks at.
+    let fill = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500) \
+         INSERT INTO notification_log (tenant_id, user_id, notification_type, channel, body, priority, status, \
+             next_attempt_at, created_at, updated_at) \
+         SELECT {}, {}, 'promo', 'in_app', 'Look', 'normal', 'delivered', '{at}', '{at}', '{at}' FROM n",
+        rest.shop.tenant,
+        rest.shop.user,
+        at = "2026-03-02 08:00:00.500000",
+    );
+    let fill = async |conn: &mut Conn| Ok(on_conn!(conn, c => diesel::sql_query(fill).execute(c).await)?);
+    rest.db.transaction(fill).await.unwrap();
+    let found = rest.get(&format!("{HISTORY}?filter[to]=2026-03-01T09:00:00Z")).await;
+    assert_eq!(
+        (found.column("subject"), &found.body["meta"]["next_cursor"]),
+        (vec![&json!("Old")], &Value::Null)
+    );
 }
