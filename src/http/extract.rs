@@ -95,6 +95,13 @@ impl Body {
         let bytes = collect(self.payload, limit, BODY_PATIENCE).await?;
         Ok(Sent { request: self.request, bytes })
     }
+
+    /// Of a request that says all in its path: whatever it brings is read, and means nothing.
+    pub async fn read_any(self) -> Result<Sent> {
+        let limit = state(&self.request)?.config.server.max_body_bytes;
+        let bytes = collect(self.payload, limit, BODY_PATIENCE).await?;
+        Ok(Sent { request: self.request, bytes })
+    }
 }
 
 /// A body as it came, whatever it is declared as: 413 when it is over `limit`, 400 when it does not come whole.

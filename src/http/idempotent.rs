@@ -45,7 +45,24 @@ pub async fn create_with_status<T: Serialize>(
     once(state, identity, cause, sent, work, (|_| (), status)).await
 }
 
-/// The same where a part of the answer is shown once: `hide` takes it out of what is kept for a repeat.
+/// The same for what changes something that is there: it answers 200.
+pub async fn act<T: Serialize>(
+    state: &State,
+    identity: &Identity,
+    cause: Cause,
+    sent: &Sent,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+) -> Result<HttpResponse> {
+    create_with_status(state, identity, cause, sent, work, |_| StatusCode::OK).await
+}
+
+/// The answer that the request's key has already: for work that does some of it before it comes to its last transaction.
+pub async fn answered(state: &State, identity: &Identity, sent: &Sent) -> Result<Option<HttpResponse>> {
+    let Some(key) = Key::of(sent)? else { return Ok(None) };
+    Ok(key.find(state, identity).await?.map(replay))
+}
+
+/// As [`create`], where a part of the answer is shown once: `hide` takes it out of what is kept for a repeat.
 pub async fn create_once_shown<T: Serialize>(
     state: &State,
     identity: &Identity,
@@ -83,6 +100,11 @@ async fn once<T: Serialize>(
         Ok((status, body)) => Ok(respond::json(status, body)),
         Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
     }
+}
+
+/// Whether an answer is an earlier one again: this request did nothing then.
+pub fn is_replay(answer: &HttpResponse) -> bool {
+    answer.headers().contains_key(&REPLAYED)
 }
 
 fn replay(answer: Answer) -> HttpResponse {

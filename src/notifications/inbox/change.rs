@@ -1,4 +1,4 @@
-//! Changes to an inbox. Each is told to the user's other tabs, unless nothing changed.
+//! Changes to one notification of an inbox. Each is told to the user's other tabs, unless nothing changed.
 
 use super::{InboxResource, Owner, find, present, unread_count};
 use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, Zone};
@@ -49,7 +49,7 @@ pub struct Changed {
 
 /// Whoever changes an inbox waits for whoever else does: two that wait for each other's rows, and for their turn to write
 /// events, would wait for ever. What comes into it meanwhile waits for nobody. Gives the zone of its owner.
-async fn hold(conn: &mut Conn, (tenant, user): Owner) -> Result<Zone> {
+pub(super) async fn hold(conn: &mut Conn, (tenant, user): Owner) -> Result<Zone> {
     let of_tenant = tenants::table.filter(tenants::id.eq(users::tenant_id)).select(tenants::timezone);
     let query = users::table
         .filter(users::id.eq(user).and(users::tenant_id.eq(tenant)))
@@ -146,51 +146,8 @@ async fn note_reading(conn: &mut Conn, id: NotificationId, read_at: Option<Times
     Ok(())
 }
 
-/// What was done to a whole inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct AllRead {
-    /// How many became read.
-    pub updated: i64,
-    /// How many are unread now.
-    pub unread_count: i64,
-}
-
-/// Marks all that is unread as read, what came in the meantime among it.
-pub async fn mark_all_read(conn: &mut Conn, hand: Hand) -> Result<(AllRead, Vec<NewEvent>)> {
-    let Hand { owner, except, now } = hand;
-    let zone = hold(conn, owner).await?;
-    // Most of them before the others have to wait, and what they wrote until then after it.
-    let newest = newest_unseen(conn, owner).await?;
-    let first = read_all(conn, owner, now).await?;
-    if let Some(came_at) = newest {
-        note_habit(conn, owner, came_at, (&zone, now)).await?;
-    }
-    outbox::take_turn(conn).await?;
-    let rest = read_all(conn, owner, now).await?;
-    let updated = i64::try_from(first + rest).unwrap_or(i64::MAX);
-    let all = AllRead { updated, unread_count: unread_count(conn, owner, now).await? };
-    if updated == 0 {
-        return Ok((all, Vec::new()));
-    }
-    let data = json!({"read_at": now, "updated": updated, "unread_count": all.unread_count});
-    let event = for_user(owner, "notification:read_all", &data, except)?;
-    Ok((all, vec![event]))
-}
-
-/// When the newest of what is unread came, unless it was read before. Who clears an inbox was there, and that is all it
-/// says: it counts as the reading of one notification.
-async fn newest_unseen(conn: &mut Conn, (tenant, user): Owner) -> Result<Option<Timestamp>> {
-    let newest = i::table
-        .filter(i::tenant_id.eq(tenant).and(i::user_id.eq(user)))
-        .filter(i::read_at.is_null().and(i::archived_at.is_null()))
-        .order(i::id.desc())
-        .select((i::created_at, i::was_read));
-    let newest: Option<(Timestamp, bool)> = on_conn!(conn, c => newest.first(c).await.optional())?;
-    Ok(newest.filter(|(_, was_read)| !was_read).map(|(came_at, _)| came_at))
-}
-
 /// What came then was read for the first time.
-async fn note_habit(
+pub(super) async fn note_habit(
     conn: &mut Conn,
     owner: Owner,
     came_at: Timestamp,
@@ -200,25 +157,12 @@ async fn note_habit(
     engagement::note(conn, observed.into_iter().map(|one| (owner, one))).await
 }
 
-async fn read_all(conn: &mut Conn, (tenant, user): Owner, now: Timestamp) -> Result<usize> {
-    let unread = i::table
-        .filter(i::tenant_id.eq(tenant).and(i::user_id.eq(user)))
-        .filter(i::read_at.is_null().and(i::archived_at.is_null()));
-    let ids: Vec<NotificationId> = on_conn!(conn, c =>
-        diesel::update(unread).set((i::read_at.eq(now), i::was_read.eq(true))).returning(i::id).get_results(c).await)?;
-    for ids in ids.chunks(10_000) {
-        let rows = l::table.filter(l::in_app_id.eq_any(ids).and(l::channel.eq(Channel::InApp)));
-        on_conn!(conn, c => diesel::update(rows).set(l::read_at.eq(now)).execute(c).await)?;
-    }
-    Ok(ids.len())
-}
-
 /// Deletes a notification; the history keeps that it was sent.
 pub async fn delete(conn: &mut Conn, hand: Hand, id: NotificationId) -> Result<Vec<NewEvent>> {
     let Hand { owner, except, now } = hand;
     let (tenant, user) = owner;
     hold(conn, owner).await?;
-    let row = i::table.filter(i::id.eq(id).and(i::tenant_id.eq(tenant)).and(i::user_id.eq(user)));
+    let row = present(tenant, user, now).filter(i::id.eq(id));
     if on_conn!(conn, c => diesel::delete(row).execute(c).await)? == 0 {
         return Err(Error::not_found("notification"));
     }

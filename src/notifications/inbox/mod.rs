@@ -6,9 +6,11 @@
 
 mod change;
 mod list;
+mod read_all;
 
-pub use change::{AllRead, Changed, Hand, Mark, delete, mark, mark_all_read};
+pub use change::{Changed, Hand, Mark, delete, mark};
 pub use list::{InboxFilter, list};
+pub use read_all::{AllRead, PART, is_long, mark_all_read, mark_part_read};
 
 use super::Priority;
 use super::dispatch::Action;

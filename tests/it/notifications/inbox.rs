@@ -1,12 +1,16 @@
 //! `/api/v1/notifications/in-app`: the inbox, as its owner and their tabs see it.
 
-use super::desk::add_user;
+use super::desk::{add_user, message};
 use crate::support::rest::{Reply, Rest};
 use crate::support::{Shop, TestDb};
 use bellwire::domain::EventId;
+use bellwire::notifications::decision::Trigger;
+use bellwire::notifications::dispatch::{self, Notice, Terms};
+use bellwire::storage::{Conn, outbox};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 on_both_databases!(
@@ -15,6 +19,9 @@ on_both_databases!(
     an_inbox_is_its_owners_alone,
     what_has_expired_is_gone,
     a_tab_that_takes_each_event_as_it_comes_counts_right,
+    a_long_inbox_is_read_in_parts_between_which_others_write_and_tabs_count_right,
+    a_change_that_is_asked_for_twice_with_one_key_is_made_once,
+    a_list_that_leaves_most_out_goes_on_where_it_ended,
 );
 
 const INBOX: &str = "/api/v1/notifications/in-app";
@@ -147,6 +154,9 @@ async fn what_has_expired_is_gone(db: TestDb) {
     assert_eq!(rest.get(INBOX).await.column("title"), ["It stays"]);
     assert_eq!(rest.get(&format!("{INBOX}/{id}")).await.status, 404);
     assert_eq!(act(&rest, id, "mark-read").await.status, 404);
+    assert_eq!(rest.delete(&format!("{INBOX}/{id}")).await.status, 404);
+    let all = rest.post(&format!("{INBOX}/mark-all-read"), Value::Null).await;
+    assert_eq!(all.body["data"], json!({"updated": 1, "unread_count": 0}), "what is gone is not read");
 }
 
 /// Plays all events of the user as a tab would, and holds each count that it is told against its own.
@@ -155,10 +165,17 @@ fn play(events: &[(String, Value)]) -> usize {
     for (name, data) in events {
         let id = data["id"].as_i64();
         match name.as_str() {
-            "notification:updated" if data["is_read"] == true => drop(unread.remove(&id)),
+            "notification:updated" if data["is_read"] == true || data["is_archived"] == true => {
+                unread.remove(&id);
+            }
             "notification:created" | "notification:updated" => drop(unread.insert(id)),
             "notification:deleted" => drop(unread.remove(&id)),
             "notification:read_all" => unread.clear(),
+            "notification:read_some" => {
+                let read = data["ids"].as_array().unwrap();
+                assert_eq!(data["updated"], read.len());
+                assert!(read.iter().all(|id| unread.remove(&id.as_i64())), "each was unread: {data}");
+            }
             other => panic!("{other}"),
         }
         if let Some(count) = data["unread_count"].as_u64() {
@@ -168,10 +185,98 @@ fn play(events: &[(String, Value)]) -> usize {
     unread.len()
 }
 
-async fn a_tab_that_takes_each_event_as_it_comes_counts_right(db: TestDb) {
+/// So many unread ones of the user, with their events.
+async fn send_many(rest: &Rest, count: usize) {
+    let shop = &rest.shop;
+    for begun in (0..count).step_by(dispatch::MOST) {
+        let message = Arc::new(message());
+        let notice = |_| Notice {
+            tenant: shop.tenant,
+            recipient: shop.user,
+            message: message.clone(),
+            trigger: Trigger::Immediate,
+            scheduled: None,
+        };
+        let notices: Vec<Notice> = (begun..count.min(begun + dispatch::MOST)).map(notice).collect();
+        let now = shop.clock.now();
+        let work = async |conn: &mut Conn| {
+            let terms = Terms { limits: None, except: None, now };
+            let dispatched = dispatch::dispatch(conn, &notices, terms).await?;
+            outbox::write(conn, dispatched.events, now).await
+        };
+        shop.db.transaction(work).await.unwrap();
+    }
+}
+
+async fn unlimited(db: TestDb) -> Rest {
     let notifications = bellwire::config::Notifications { user_per_minute: 0, ..Default::default() };
-    let config = bellwire::config::Config { notifications, ..Default::default() };
-    let rest = Rest::open_with(db, config).await;
+    Rest::open_with(db, bellwire::config::Config { notifications, ..Default::default() }).await
+}
+
+async fn a_long_inbox_is_read_in_parts_between_which_others_write_and_tabs_count_right(db: TestDb) {
+    let rest = unlimited(db).await;
+    send_many(&rest, 3_400).await;
+    let others = async {
+        for turn in 0..12 {
+            let (a, b) = (send(&rest, json!({})).await, send(&rest, json!({})).await);
+            let verb = if turn % 2 == 0 { "mark-read" } else { "archive" };
+            assert_eq!(act(&rest, a, verb).await.status, 200);
+            assert_eq!(act(&rest, b, "mark-read").await.status, 200);
+            assert_eq!(act(&rest, b, "mark-unread").await.status, 200);
+        }
+    };
+    let read_all = async || rest.post(&format!("{INBOX}/mark-all-read"), Value::Null).await;
+    let (all, ()) = futures_util::future::join(read_all(), others).await;
+    assert_eq!((all.status, &all.body["data"]["unread_count"]), (200, &json!(0)));
+    assert!(all.body["data"]["updated"].as_i64().unwrap() >= 3_400, "{all:?}");
+    let events = rest.shop.events_after(EventId(0)).await;
+    assert_eq!(play(&events), usize::try_from(unread(&rest).await).unwrap());
+    let parts: Vec<_> = events.iter().filter(|(name, _)| name == "notification:read_some").collect();
+    assert_eq!(parts.len(), 3);
+    assert!(parts.iter().all(|(_, data)| data["updated"] == 1_000));
+    assert_eq!(read_all().await.body["data"]["updated"], play(&events));
+}
+
+async fn a_change_that_is_asked_for_twice_with_one_key_is_made_once(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let (one, _) = (send(&rest, json!({})).await, send(&rest, json!({})).await);
+    let ask =
+        async |path: String, key: &str| rest.ask("POST", &path).header("idempotency-key", key).send().await;
+    for (verb, back) in [("mark-read", "mark-unread"), ("archive", "unarchive")] {
+        let first = ask(format!("{INBOX}/{one}/{verb}"), verb).await;
+        act(&rest, one, back).await;
+        let again = ask(format!("{INBOX}/{one}/{verb}"), verb).await;
+        assert_eq!((first.status, again.header("idempotency-replayed")), (200, Some("true")), "{verb}");
+        assert_eq!((first.bytes, unread(&rest).await), (again.bytes, 2), "{verb}");
+    }
+    let first = ask(format!("{INBOX}/mark-all-read"), "all").await;
+    assert_eq!(first.body["data"], json!({"updated": 2, "unread_count": 0}));
+    send(&rest, json!({})).await;
+    let again = ask(format!("{INBOX}/mark-all-read"), "all").await;
+    assert_eq!((first.bytes, unread(&rest).await), (again.bytes, 1));
+    let other = ask(format!("{INBOX}/{one}/mark-read"), "all").await;
+    assert_eq!(other.refusal(), (422, vec!["Idempotency-Key"]));
+}
+
+async fn a_list_that_leaves_most_out_goes_on_where_it_ended(db: TestDb) {
+    let rest = unlimited(db).await;
+    let first = send(&rest, json!({"priority": "high"})).await;
+    send_many(&rest, 1_200).await;
+    let last = send(&rest, json!({"priority": "high"})).await;
+    for filter in ["filter[priority]=high", "filter[priority]=high&filter[unread]=true"] {
+        let page = rest.get(&format!("{INBOX}?per_page=1&{filter}")).await;
+        assert_eq!(page.column("id"), [&json!(last)], "{filter}");
+        let next = page.body["meta"]["next_cursor"].as_str().unwrap();
+        let page = rest.get(&format!("{INBOX}?per_page=1&{filter}&cursor={next}")).await;
+        assert_eq!(page.column("id"), [&json!(first)], "{filter}");
+    }
+    act(&rest, first, "archive").await;
+    assert_eq!(rest.get(&format!("{INBOX}?filter[archived]=true")).await.column("id"), [&json!(first)]);
+    assert_eq!(rest.get(&format!("{INBOX}?per_page=3")).await.column("id")[0], &json!(last));
+}
+
+async fn a_tab_that_takes_each_event_as_it_comes_counts_right(db: TestDb) {
+    let rest = unlimited(db).await;
     let writer = async |number: usize| {
         for turn in 0..6 {
             let (a, b) = (send(&rest, json!({})).await, send(&rest, json!({})).await);

@@ -4,8 +4,8 @@ use super::{READ, WRITE};
 use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{NotificationId, Result};
-use crate::http::extract::Cause;
-use crate::http::{State, respond};
+use crate::http::extract::{Body, Cause};
+use crate::http::{State, idempotent, respond};
 use crate::notifications::inbox::{self, Hand, InboxFilter, Mark, Owner};
 use crate::storage::Conn;
 use actix_web::web::{Data, Path};
@@ -54,8 +54,9 @@ pub(super) async fn mark_read(
     cause: Cause,
     state: Data<State>,
     id: Path<NotificationId>,
+    body: Body,
 ) -> Result<HttpResponse> {
-    mark(&identity, cause, &state, *id, Mark::Read).await
+    mark(&identity, cause, &state, *id, body, Mark::Read).await
 }
 
 pub(super) async fn mark_unread(
@@ -63,8 +64,9 @@ pub(super) async fn mark_unread(
     cause: Cause,
     state: Data<State>,
     id: Path<NotificationId>,
+    body: Body,
 ) -> Result<HttpResponse> {
-    mark(&identity, cause, &state, *id, Mark::Unread).await
+    mark(&identity, cause, &state, *id, body, Mark::Unread).await
 }
 
 pub(super) async fn archive(
@@ -72,8 +74,9 @@ pub(super) async fn archive(
     cause: Cause,
     state: Data<State>,
     id: Path<NotificationId>,
+    body: Body,
 ) -> Result<HttpResponse> {
-    mark(&identity, cause, &state, *id, Mark::Archived).await
+    mark(&identity, cause, &state, *id, body, Mark::Archived).await
 }
 
 pub(super) async fn unarchive(
@@ -81,8 +84,9 @@ pub(super) async fn unarchive(
     cause: Cause,
     state: Data<State>,
     id: Path<NotificationId>,
+    body: Body,
 ) -> Result<HttpResponse> {
-    mark(&identity, cause, &state, *id, Mark::Unarchived).await
+    mark(&identity, cause, &state, *id, body, Mark::Unarchived).await
 }
 
 async fn mark(
@@ -90,29 +94,59 @@ async fn mark(
     cause: Cause,
     state: &State,
     id: NotificationId,
+    body: Body,
     mark: Mark,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
+    let sent = body.read_any().await?;
     let work = async |conn: &mut Conn, unit: &mut Unit| {
         let (changed, events) = inbox::mark(conn, hand(identity, cause, unit), id, mark).await?;
         unit.tell(events);
         Ok(changed)
     };
-    respond::data(&state.observer.commit(identity.tenant_id, cause.0, work).await?)
+    idempotent::act(state, identity, cause, &sent, work).await
 }
 
 pub(super) async fn mark_all_read(
     identity: Identity,
     cause: Cause,
     state: Data<State>,
+    body: Body,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
+    let sent = body.read_any().await?;
+    if let Some(answer) = idempotent::answered(&state, &identity, &sent).await? {
+        return Ok(answer);
+    }
+    let before = mark_parts_read(&identity, cause, &state).await?;
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        let (all, events) = inbox::mark_all_read(conn, hand(&identity, cause, unit)).await?;
+        let (all, events) = inbox::mark_all_read(conn, hand(&identity, cause, unit), before).await?;
         unit.tell(events);
         Ok(all)
     };
-    respond::data(&state.observer.commit(identity.tenant_id, cause.0, work).await?)
+    idempotent::act(&state, &identity, cause, &sent, work).await
+}
+
+/// Of a long inbox all but the last part, each in a transaction of its own; how many became read. Whoever goes away in
+/// between has marked some.
+async fn mark_parts_read(identity: &Identity, cause: Cause, state: &State) -> Result<i64> {
+    let (mut updated, mut after) = (0, NotificationId(0));
+    if !inbox::is_long(&mut state.db.read().await?, owner(identity), state.clock.now()).await? {
+        return Ok(updated);
+    }
+    loop {
+        let work = async |conn: &mut Conn, unit: &mut Unit| {
+            let part = inbox::mark_part_read(conn, hand(identity, cause, unit), after).await?;
+            Ok(part.map(|(count, last, events)| {
+                unit.tell(events);
+                (count, last)
+            }))
+        };
+        match state.observer.commit(identity.tenant_id, cause.0, work).await? {
+            Some((count, last)) => (updated, after) = (updated + count, last),
+            None => return Ok(updated),
+        }
+    }
 }
 
 pub(super) async fn remove(
