@@ -10,8 +10,12 @@ use std::io;
 /// What one part may be long.
 pub const MAX_SOURCE_BYTES: usize = 64 * 1024;
 
-/// What a rendered body may be long.
-pub const MAX_OUTPUT_BYTES: usize = 256 * 1024;
+/// What a text may be long, rendered or written without a template: it is in inboxes, events and the history of each
+/// recipient.
+pub const MAX_BODY_CHARS: usize = 10_000;
+
+/// What a rendered HTML body may be long.
+pub const MAX_HTML_BYTES: usize = 64 * 1024;
 
 /// What a rendered subject or title may be long: what the column holds. The rest is cut.
 pub const MAX_LINE_CHARS: usize = 255;
@@ -81,12 +85,15 @@ pub(super) fn context(given: &Variables) -> Value {
 
 /// Renders a part.
 pub(super) fn render(engine: &Environment<'static>, part: Part, context: &Value) -> Result<String, Fault> {
-    let mut output = Bounded(Vec::new());
+    let mut output = Bounded { bytes: Vec::new(), most: bytes_of(part) };
     let done = engine
         .get_template(part.as_str())
         .and_then(|template| template.render_captured_to(context.clone(), &mut output).map(drop));
-    done.map_err(|e| fault(&e))?;
-    let text = String::from_utf8_lossy(&output.0).into_owned();
+    done.map_err(|e| fault(part, &e))?;
+    let text = String::from_utf8_lossy(&output.bytes).into_owned();
+    if part == Part::BodyText && text.chars().count() > MAX_BODY_CHARS {
+        return Err(Fault::Other { line: None, message: too_long(part) });
+    }
     Ok(match part {
         Part::Subject | Part::Title => one_line(&text),
         // PostgreSQL takes no NUL; a variable may have one, or an escape in the source.
@@ -94,11 +101,27 @@ pub(super) fn render(engine: &Environment<'static>, part: Part, context: &Value)
     })
 }
 
-fn fault(error: &minijinja::Error) -> Fault {
+/// What is taken of a part before it is looked at.
+const fn bytes_of(part: Part) -> usize {
+    match part {
+        Part::BodyHtml => MAX_HTML_BYTES,
+        // A character has four bytes at most. Of a line the rest is cut.
+        Part::Subject | Part::Title | Part::BodyText => 4 * MAX_BODY_CHARS,
+    }
+}
+
+fn too_long(part: Part) -> String {
+    match part {
+        Part::BodyHtml => format!("it comes to more than {MAX_HTML_BYTES} bytes."),
+        _ => format!("it comes to more than {MAX_BODY_CHARS} characters."),
+    }
+}
+
+fn fault(part: Part, error: &minijinja::Error) -> Fault {
     let message = match error.kind() {
         ErrorKind::UndefinedError => return Fault::Undefined { line: error.line() },
         ErrorKind::OutOfFuel => "it takes too many steps: loop over less.".to_owned(),
-        ErrorKind::WriteFailure => format!("it comes to more than {MAX_OUTPUT_BYTES} bytes."),
+        ErrorKind::WriteFailure => too_long(part),
         _ => sentence(error),
     };
     Fault::Other { line: error.line(), message }
@@ -118,15 +141,18 @@ pub(super) fn one_line(text: &str) -> String {
     filters::cut(&line, MAX_LINE_CHARS)
 }
 
-/// Takes as much as a body may be long.
-struct Bounded(Vec<u8>);
+/// Takes as much as a part may be long.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_OUTPUT_BYTES {
+        if self.bytes.len() + bytes.len() > self.most {
             return Err(io::Error::other("too long"));
         }
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -2,7 +2,7 @@
 //! what they were given.
 
 use super::absent::is_absent;
-use super::engine::MAX_OUTPUT_BYTES;
+use super::engine::MAX_HTML_BYTES;
 use crate::domain::{Timestamp, Zone};
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, filters, tests as checks};
@@ -84,7 +84,7 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
             joined.push_str(between.unwrap_or_default());
         }
         write!(joined, "{item}").map_err(|_| Error::from(ErrorKind::WriteFailure))?;
-        if joined.len() > MAX_OUTPUT_BYTES {
+        if joined.len() > MAX_HTML_BYTES {
             return Err(Error::from(ErrorKind::WriteFailure));
         }
     }

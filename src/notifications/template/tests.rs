@@ -186,13 +186,28 @@ fn what_looks_like_a_tag_in_a_text_is_none() {
 
 #[test]
 fn a_list_of_a_thousand_items_is_not_too_long() {
-    let items: Vec<Value> =
-        (0..1_000).map(|n| json!({"title": format!("Order {n}"), "body": "3 items"})).collect();
+    let items: Vec<Value> = (0..1_000).map(|n| json!({"title": n, "body": "3 pcs"})).collect();
     let body =
-        "{% for item in items %}{{ item.title }}{% if item.body %}: {{ item.body }}{% endif %}\n{% endfor %}";
+        "{% for item in items %}{{ item.title }}{% if item.body %}:{{ item.body }}{% endif %}\n{% endfor %}";
     let source = TemplateSource { body_text: body.to_owned(), ..source("t") };
     let rendered = Template::compile(&source).unwrap().render(&vars(json!({"items": items}))).unwrap();
     assert_eq!(rendered.body_text.lines().count(), 1_000);
+}
+
+#[test]
+fn a_text_comes_to_what_one_without_a_template_may_have_and_no_more() {
+    let parts = TemplateSource {
+        body_text: "{{ x }}".to_owned(),
+        body_html: Some("{{ y }}".to_owned()),
+        ..source("t")
+    };
+    let template = Template::compile(&parts).unwrap();
+    let render = |x: usize, y: usize| template.render(&vars(json!({"x": "ä".repeat(x), "y": "y".repeat(y)})));
+    assert!(render(MAX_BODY_CHARS, MAX_HTML_BYTES).is_ok());
+    let of_text = render(MAX_BODY_CHARS + 1, 0).unwrap_err().to_string();
+    assert_eq!(of_text, "The body_text field: it comes to more than 10000 characters.");
+    let of_html = render(0, MAX_HTML_BYTES + 1).unwrap_err().to_string();
+    assert_eq!(of_html, "The body_html field: it comes to more than 65536 bytes.");
 }
 
 #[test]
@@ -202,9 +217,9 @@ fn a_template_that_never_ends_or_grows_without_end_is_stopped() {
     assert!(fails(three, json!({"x": many})).contains("too many steps"));
     let long = "y".repeat(60_000);
     let given = json!({"x": [1, 2, 3, 4, 5], "y": long});
-    assert!(fails("{% for a in x %}{{ y }}{% endfor %}", given).contains("262144 bytes"));
+    assert!(fails("{% for a in x %}{{ y }}{% endfor %}", given).contains("10000 characters"));
     let given = json!({"x": [long, long, long, long, long]});
-    assert!(fails("{{ x | join }}", given).contains("262144 bytes"));
+    assert!(fails("{{ x | join }}", given).contains("10000 characters"));
     assert!(refused(&"{% if x %}".repeat(5_000)).contains("title"));
     assert!(refused(&format!("{{{{ {}x{} }}}}", "(".repeat(240), ")".repeat(240))).contains("title"));
 }
