@@ -26,8 +26,13 @@ impl EventFilter {
     /// Whether an event of this name passes. `*` alone leaves out what the sender tells of itself
     /// (`webhook:disabled`) and notifications (`notification:sent`): these have to be asked for.
     pub fn accepts(&self, name: &str) -> bool {
+        let is_left_out = self.0 == "*" && ASKED_FOR_BY_NAME.iter().any(|prefix| name.starts_with(prefix));
+        self.matches(name) && !is_left_out
+    }
+
+    /// Whether the pattern stands for this name: `*` for any.
+    pub fn matches(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
-            Some("") => !ASKED_FOR_BY_NAME.iter().any(|prefix| name.starts_with(prefix)),
             Some(prefix) => name.starts_with(prefix),
             None => self.0 == name,
         }
@@ -57,6 +62,7 @@ mod tests {
         assert!(accepts("webhook:*", "webhook:disabled"));
         assert!(!accepts("*", "notification:sent"));
         assert!(accepts("notification:*", "notification:sent"));
+        assert!(EventFilter::parse("*").unwrap().matches("notification:sent"));
         assert!(accepts("product:*", "product:updated"));
         assert!(!accepts("product:*", "order:updated"));
         assert!(accepts("stock:updated", "stock:updated"));

@@ -9,6 +9,7 @@ use super::digest::DigestFrequency;
 use super::{Channel, NotificationType, QuietHours};
 use crate::domain::{EventFilter, Zone};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Whether notifications are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Preference {
 impl Preference {
     fn speaks_of(&self, channel: Channel, kind: &NotificationType) -> bool {
         self.channel.is_none_or(|own| own == channel)
-            && self.types.as_ref().is_none_or(|types| types.accepts(kind.as_str()))
+            && self.types.as_ref().is_none_or(|types| types.matches(kind.as_str()))
     }
 
     /// The narrower, the greater.
@@ -55,14 +56,14 @@ pub struct Wishes {
     pub zone: Zone,
     /// Their own choices.
     pub own: Vec<Preference>,
-    /// Their tenant's for all its users.
-    pub tenant: Vec<Preference>,
+    /// Their tenant's for all its users; one list for all of them.
+    pub tenant: Arc<[Preference]>,
 }
 
 impl Wishes {
     /// Nobody chose anything.
-    pub const fn none(zone: Zone) -> Self {
-        Self { zone, own: Vec::new(), tenant: Vec::new() }
+    pub fn none(zone: Zone) -> Self {
+        Self { zone, own: Vec::new(), tenant: Arc::default() }
     }
 
     /// The channels of a notification of this type whose sender names none: the inbox, and those that somebody, the
@@ -115,7 +116,7 @@ mod tests {
     }
 
     fn settled(own: &[Preference], tenant: &[Preference], channel: Channel, kind: &str) -> Settled {
-        let wishes = Wishes { own: own.to_vec(), tenant: tenant.to_vec(), ..Wishes::none(Zone::UTC) };
+        let wishes = Wishes { own: own.to_vec(), tenant: tenant.into(), ..Wishes::none(Zone::UTC) };
         wishes.settled(channel, &NotificationType::parse(kind).unwrap())
     }
 
@@ -150,6 +151,14 @@ mod tests {
         let tenant = [turned(false, Some(Channel::Email), Some("promo"))];
         assert!(!settled(&[], &tenant, Channel::Email, "promo").enabled);
         assert!(settled(&[turned(true, None, None)], &tenant, Channel::Email, "promo").enabled);
+    }
+
+    #[test]
+    fn a_star_is_all_types_whatever_they_are_called() {
+        let own = [turned(false, None, Some("*"))];
+        for kind in ["promo", "order:created", "webhook:disabled", "notification:weekly"] {
+            assert!(!settled(&own, &[], Channel::Email, kind).enabled, "{kind}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! `Recipient`: all that has to be known of somebody to notify them, read for many in three statements.
 
 use super::preference_rows;
-use super::preferences::Wishes;
+use super::preferences::{Preference, Wishes};
 use crate::domain::{Locale, Result, TenantId, UserId, Zone};
 use crate::storage::schema::{tenants, users};
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Somebody who may be notified.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub async fn read(conn: &mut Conn, ids: &BTreeSet<UserId>) -> Result<Recipients>
     let of: BTreeSet<TenantId> = rows.iter().map(|row| row.tenant).collect();
     let mut own = preference_rows::of_users(conn, &of, ids).await?;
     let defaults = preference_rows::of_tenants(conn, &of).await?;
+    let defaults: HashMap<TenantId, Arc<[Preference]>> =
+        defaults.into_iter().map(|(tenant, chosen)| (tenant, chosen.into())).collect();
     let recipient = |row: Row| {
         let wishes = Wishes {
             zone: zone_of(row.zone.as_deref(), Some(&row.tenant_zone)),
