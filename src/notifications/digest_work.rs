@@ -6,6 +6,7 @@
 
 use super::decision::Trigger;
 use super::digest::DigestFrequency;
+use super::digest_items::{self, Contents};
 use super::dispatch::{self, Content, Dispatched, Extras, Message, Notice, Outcome, Terms, Wordings};
 use super::herald::Herald;
 use super::recipients;
@@ -13,21 +14,20 @@ use super::retry::RetryRule;
 use super::template::Variables;
 use super::worker::{Turn, Work};
 use super::{Channel, NotificationType, Priority};
-use crate::domain::{Clock, Code, Committed, DigestId, Error, Result, TenantId, Timestamp, UserId};
-use crate::storage::schema::{notification_digests as d, pending_digest_notifications as i};
-use crate::storage::{Conn, Db, on_conn, on_conn_skipping_locked, outbox};
+use crate::domain::{
+    Clock, Code, Committed, DigestId, Error, NotificationId, Result, TenantId, Timestamp, UserId,
+};
+use crate::storage::schema::notification_digests as d;
+use crate::storage::{Conn, Db, condition, on_conn, on_conn_locking, on_conn_skipping_locked, outbox};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use futures_util::future::LocalBoxFuture;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Digests of one transaction.
 const BATCH: usize = 100;
-
-/// What one digest shows; the rest is counted.
-const SHOWN: usize = 100;
 
 /// For a [`WorkerActor`](super::worker::WorkerActor).
 #[derive(Clone)]
@@ -51,12 +51,10 @@ struct Row {
     attempts: i32,
 }
 
-/// What is in a digest: title and body of what is shown, and how much there is.
-#[derive(Debug, Default)]
-struct Contents {
-    shown: Vec<Value>,
-    count: usize,
-}
+condition!(
+    /// As text, so that the partial index is used.
+    Pending, "notification_digests.status = 'pending'"
+);
 
 impl DigestWork {
     /// Sends some of what is due.
@@ -114,14 +112,15 @@ impl DigestWork {
 
 async fn due(conn: &mut Conn, most: usize, now: Timestamp) -> Result<Vec<Row>> {
     let query = d::table
-        .filter(d::status.eq("pending").and(d::next_attempt_at.le(now)))
+        .filter(Pending)
+        .filter(d::next_attempt_at.le(now))
         .order((d::next_attempt_at, d::id))
         .limit(i64::try_from(most).unwrap_or(i64::MAX));
     Ok(on_conn_skipping_locked!(conn, query, |q, c| q.select(Row::as_select()).load(c).await)?)
 }
 
 async fn next_due(db: &Db) -> Result<Option<Timestamp>> {
-    let query = d::table.filter(d::status.eq("pending")).select(diesel::dsl::min(d::next_attempt_at));
+    let query = d::table.filter(Pending).select(diesel::dsl::min(d::next_attempt_at));
     Ok(on_conn!(&mut db.read().await?, c => query.first(c).await)?)
 }
 
@@ -129,13 +128,18 @@ async fn send_these(conn: &mut Conn, rows: Vec<Row>, now: Timestamp) -> Result<O
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut contents = contents(conn, &rows).await?;
     let users: BTreeSet<UserId> = rows.iter().map(|row| row.user_id).collect();
     let names: HashMap<UserId, String> =
         recipients::read(conn, &users).await?.into_iter().map(|(id, known)| (id, known.name)).collect();
     let mut wordings = BTreeMap::new();
-    let mut notices = Vec::new();
+    let (mut notices, mut sent) = (Vec::new(), Vec::new());
     for row in &rows {
+        let contents = digest_items::read(conn, row.id, now).await?;
+        if contents.count == 0 {
+            let message = "All that was in it had expired.".to_owned();
+            finish(conn, row, End::Failed("expired", message), now).await?;
+            continue;
+        }
         let code = if row.channel_type == Channel::Email { "digest_email" } else { "digest_in_app" };
         let texts = if let Some(texts) = wordings.get(&(row.tenant_id, code)) {
             Arc::clone(texts)
@@ -145,60 +149,60 @@ async fn send_these(conn: &mut Conn, rows: Vec<Row>, now: Timestamp) -> Result<O
             texts
         };
         let name = names.get(&row.user_id).map_or("", String::as_str);
-        notices.push(notice(row, name, contents.remove(&row.id).unwrap_or_default(), texts)?);
+        notices.push(notice(row, name, &contents, texts)?);
+        sent.push(row);
     }
     let terms = Terms { limits: None, except: None, now };
     let Dispatched { events, outcomes, .. } = dispatch::dispatch(conn, &notices, terms).await?;
-    for (row, outcome) in rows.iter().zip(&outcomes) {
+    for (row, outcome) in sent.into_iter().zip(&outcomes) {
         close(conn, row, outcome, now).await?;
     }
     outbox::write(conn, events, now).await.map(Some)
 }
 
-async fn contents(conn: &mut Conn, rows: &[Row]) -> Result<HashMap<DigestId, Contents>> {
-    let ids: Vec<DigestId> = rows.iter().map(|row| row.id).collect();
-    let query = i::table.filter(i::digest_id.eq_any(ids)).order(i::id);
-    let items: Vec<(DigestId, String, String)> =
-        on_conn!(conn, c => query.select((i::digest_id, i::title, i::body)).load(c).await)?;
-    let mut contents: HashMap<DigestId, Contents> = HashMap::new();
-    for (digest, title, body) in items {
-        let its = contents.entry(digest).or_default();
-        its.count += 1;
-        if its.shown.len() < SHOWN {
-            its.shown.push(json!({"title": title, "body": body}));
-        }
-    }
-    Ok(contents)
-}
-
-fn notice(row: &Row, name: &str, contents: Contents, wordings: Arc<Wordings>) -> Result<Notice> {
-    let Contents { mut shown, count } = contents;
-    if count > shown.len() {
-        shown.push(json!({"title": format!("… {} more", count - shown.len()), "body": ""}));
-    }
+fn notice(row: &Row, name: &str, contents: &Contents, wordings: Arc<Wordings>) -> Result<Notice> {
     let variables = Variables::from_iter([
         ("user_name".to_owned(), json!(name)),
         ("frequency".to_owned(), json!(row.frequency)),
-        ("items".to_owned(), Value::Array(shown)),
-        ("count".to_owned(), json!(count)),
+        ("count".to_owned(), json!(contents.count)),
+        ("items".to_owned(), contents.items()),
     ]);
     let message = Message {
         kind: NotificationType::parse("digest").map_err(|e| Error::new(Code::Internal, e))?,
         priority: Priority::Normal,
         content: Content::Template { wordings, variables },
-        extras: Extras::default(),
+        extras: Extras { data: Some(contents.data()), ..Extras::default() },
         channels: Some(BTreeSet::from([row.channel_type])),
     };
     let (tenant, recipient, message) = (row.tenant_id, row.user_id, Arc::new(message));
     Ok(Notice { tenant, recipient, message, trigger: Trigger::Digest, scheduled: None })
 }
 
-/// It has gone, or will not: what was in it is of no use any more.
+/// It has gone, or will not.
 async fn close(conn: &mut Conn, row: &Row, outcome: &Outcome, now: Timestamp) -> Result<()> {
-    let error = match outcome {
-        Outcome::Sent(_) | Outcome::Deferred(_) => None,
-        Outcome::Skipped(reason) => Some(reason.to_string()),
-        Outcome::Failed(failure) => Some(failure.message.clone()),
+    let end = match outcome {
+        Outcome::Sent(sent) => End::Sent(sent.in_app),
+        Outcome::Deferred(time) => End::Failed(time.reason.as_str(), time.reason.to_string()),
+        Outcome::Skipped(reason) => End::Failed(reason.as_str(), reason.to_string()),
+        Outcome::Failed(failure) => End::Failed(failure.reason.as_str(), failure.message.clone()),
+    };
+    finish(conn, row, end, now).await
+}
+
+/// How a digest ended.
+#[derive(Debug)]
+enum End {
+    /// With its row in the inbox, if it went there.
+    Sent(Option<NotificationId>),
+    /// Why, for programs and for people.
+    Failed(&'static str, String),
+}
+
+/// What was in it is of no use any more, and its history is told.
+async fn finish(conn: &mut Conn, row: &Row, end: End, now: Timestamp) -> Result<()> {
+    let error = match &end {
+        End::Sent(_) => None,
+        End::Failed(_, message) => Some(message.clone()),
     };
     let set = (
         d::status.eq(if error.is_none() { "delivered" } else { "failed" }),
@@ -207,24 +211,34 @@ async fn close(conn: &mut Conn, row: &Row, outcome: &Outcome, now: Timestamp) ->
         d::updated_at.eq(now),
     );
     on_conn!(conn, c => diesel::update(d::table.find(row.id)).set(set).execute(c).await)?;
-    let items = i::table.filter(i::digest_id.eq(row.id));
-    on_conn!(conn, c => diesel::delete(items).execute(c).await)?;
-    Ok(())
+    digest_items::forget(conn, row.id).await?;
+    match end {
+        End::Sent(in_app) => digest_items::note_sent(conn, row.id, in_app, now).await,
+        End::Failed(reason, message) => {
+            digest_items::note_failed(conn, row.id, (reason, &message), now).await
+        }
+    }
 }
 
 /// It is tried again later, or never.
 async fn put_off(conn: &mut Conn, row: &Row, error: &Error, now: Timestamp) -> Result<()> {
     let attempt = row.attempts.saturating_add(1);
     let wait = RetryRule::default().after(u32::try_from(attempt).unwrap_or(u32::MAX), rand::random());
+    let same = d::table.filter(Pending).filter(d::id.eq(row.id).and(d::attempts.eq(row.attempts)));
+    let Some(wait) = wait else {
+        let held = same.select(d::id);
+        let found: Option<DigestId> = on_conn_locking!(conn, held, |q, c| q.first(c).await.optional())?;
+        return match found {
+            Some(_) => finish(conn, row, End::Failed("exhausted", error.message().to_owned()), now).await,
+            None => Ok(()),
+        };
+    };
     let set = (
         d::attempts.eq(attempt),
         d::last_error.eq(error.message()),
-        d::status.eq(if wait.is_some() { "pending" } else { "failed" }),
-        d::next_attempt_at.eq(now.plus(wait.unwrap_or_default())),
+        d::next_attempt_at.eq(now.plus(wait)),
         d::updated_at.eq(now),
     );
-    let same =
-        d::table.filter(d::id.eq(row.id).and(d::status.eq("pending")).and(d::attempts.eq(row.attempts)));
     on_conn!(conn, c => diesel::update(same).set(set).execute(c).await)?;
     Ok(())
 }

@@ -49,7 +49,8 @@ pub(super) async fn look(db: &Db, now: Timestamp) -> Result<Option<Timestamp>> {
 
 #[diesel::dsl::auto_type]
 fn waiting() -> _ {
-    l::table.filter(l::status.eq("sent").and(l::channel.eq("webhook")))
+    // What went with a digest is told by the digest's own row.
+    l::table.filter(l::status.eq("sent").and(l::channel.eq("webhook")).and(l::digest_id.is_null()))
 }
 
 async fn look_at_some(conn: &mut Conn, now: Timestamp) -> Result<usize> {

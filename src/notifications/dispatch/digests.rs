@@ -4,6 +4,7 @@
 //! so nothing is put into one that has gone; it goes into the next.
 
 use super::plan::Plan;
+use super::rows::text;
 use crate::domain::{Code, DigestId, Error, Result, TenantId, Timestamp, UserId};
 use crate::notifications::Channel;
 use crate::notifications::decision::Decision;
@@ -58,29 +59,34 @@ impl NewDigest {
 }
 
 #[derive(Debug, Insertable)]
-#[diesel(table_name = pending_digest_notifications)]
+#[diesel(table_name = pending_digest_notifications, treat_none_as_default_value = false)]
 struct Item {
     digest_id: DigestId,
     notification_type: String,
     title: String,
     body: String,
+    payload: Option<String>,
+    expires_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
 impl Item {
-    fn of(plan: &Plan<'_>, digest_id: DigestId, now: Timestamp) -> Self {
-        Self {
+    fn of(plan: &Plan<'_>, digest_id: DigestId, now: Timestamp) -> Result<Self> {
+        let extras = &plan.notice.message.extras;
+        Ok(Self {
             digest_id,
             notification_type: plan.notice.message.kind.as_str().to_owned(),
             title: plan.words.title.clone(),
             body: plan.words.body_text.clone(),
+            payload: Some(text(extras)?),
+            expires_at: extras.expires_at,
             created_at: now,
-        }
+        })
     }
 }
 
-/// When each of these goes out with its digest: by the number of its plan, and its channel.
-pub(super) type Gathered = BTreeMap<(usize, Channel), Timestamp>;
+/// With which digest each of these goes out, and when: by the number of its plan, and its channel.
+pub(super) type Gathered = BTreeMap<(usize, Channel), (DigestId, Timestamp)>;
 
 /// Puts whatever of the plans is to be gathered into its digest.
 pub(super) async fn gather(conn: &mut Conn, plans: &[Plan<'_>], now: Timestamp) -> Result<Gathered> {
@@ -105,8 +111,8 @@ pub(super) async fn gather(conn: &mut Conn, plans: &[Plan<'_>], now: Timestamp) 
         for (place, key) in wanted {
             let Some(plan) = plans.get(place.0) else { continue };
             if let Some(digest) = open.get(&key) {
-                items.push(Item::of(plan, *digest, now));
-                gathered.insert(place, key.due_at);
+                items.push(Item::of(plan, *digest, now)?);
+                gathered.insert(place, (*digest, key.due_at));
             } else {
                 late.insert(place, next(plan, key));
             }

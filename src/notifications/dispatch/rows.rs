@@ -2,7 +2,9 @@
 
 use super::outcome::Failure;
 use super::plan::Plan;
-use crate::domain::{Code, Error, NotificationId, Result, ScheduledId, TenantId, Timestamp, UserId};
+use crate::domain::{
+    Code, DigestId, Error, NotificationId, Result, ScheduledId, TenantId, Timestamp, UserId,
+};
 use crate::notifications::decision::Decision;
 use crate::notifications::effective_time::DueReason;
 use crate::notifications::status::Status;
@@ -10,6 +12,10 @@ use crate::notifications::{Channel, Notice, Priority};
 use crate::storage::schema::{in_app_notifications, notification_log};
 use crate::storage::{Conn, insert_new_rows};
 use diesel::prelude::*;
+use std::time::Duration;
+
+/// Later than anything is looked for: a hundred years.
+const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 #[derive(Debug, Insertable)]
 #[diesel(table_name = in_app_notifications, treat_none_as_default_value = false)]
@@ -95,6 +101,7 @@ pub(super) struct HistoryRow {
     payload: Option<String>,
     in_app_id: Option<NotificationId>,
     scheduled_id: Option<ScheduledId>,
+    digest_id: Option<DigestId>,
     next_attempt_at: Timestamp,
     sent_at: Option<Timestamp>,
     delivered_at: Option<Timestamp>,
@@ -120,6 +127,7 @@ impl HistoryRow {
             payload: None,
             in_app_id: None,
             scheduled_id: notice.scheduled,
+            digest_id: None,
             next_attempt_at: now,
             sent_at: None,
             delivered_at: None,
@@ -165,6 +173,18 @@ impl HistoryRow {
         })
     }
 
+    /// Of what goes out with a digest: no channel takes it from here.
+    pub(super) fn gathered(
+        plan: &Plan<'_>,
+        channel: Channel,
+        (digest, due_at): (DigestId, Timestamp),
+        now: Timestamp,
+    ) -> Result<Self> {
+        let waits = Self::pending(plan, channel, None, (due_at.plus(NEVER), DueReason::Digest), now)?;
+        // They are the digest's.
+        Ok(Self { digest_id: Some(digest), body_html: None, recipient: None, ..waits })
+    }
+
     /// Of what cannot be sent.
     pub(super) fn failed(notice: &Notice, channel: Channel, failure: &Failure, now: Timestamp) -> Self {
         Self {
@@ -189,7 +209,7 @@ pub(super) async fn write_history(conn: &mut Conn, rows: Vec<HistoryRow>) -> Res
     Ok(())
 }
 
-fn text(value: &impl serde::Serialize) -> Result<String> {
+pub(super) fn text(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(Code::Internal, "A notification could not be written down.").because(e))
 }

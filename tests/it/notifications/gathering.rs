@@ -5,7 +5,7 @@ use crate::support::TestDb;
 use bellwire::domain::UserId;
 use bellwire::notifications::Channel;
 use bellwire::notifications::digest_work::DigestWork;
-use bellwire::notifications::dispatch::{Content, Message, Notice};
+use bellwire::notifications::dispatch::{Action, Content, Extras, Message, Notice};
 use bellwire::notifications::templates;
 use bellwire::notifications::worker::Turn;
 use bellwire::storage::Db;
@@ -20,6 +20,7 @@ on_both_databases!(
     what_was_gathered_is_one_notification_at_its_time,
     several_processes_send_each_digest_once_while_others_gather,
     a_digest_that_nobody_wants_any_more_is_not_sent,
+    what_belongs_to_what_was_gathered_goes_with_it_and_what_has_expired_does_not,
 );
 
 async fn open(db: &TestDb) -> Desk {
@@ -56,6 +57,12 @@ async fn what_was_gathered_is_one_notification_at_its_time(db: TestDb) {
         desk.dispatch(&[titled(&desk, user, title, Channel::Email)]).await;
     }
     let work = process(&desk, &db);
+    let waiting: Vec<_> = desk.history().await.into_iter().map(|row| (row.status, row.reason)).collect();
+    assert_eq!(
+        waiting,
+        vec![("pending".to_owned(), Some("digest".to_owned())); 4],
+        "what waits is in the history"
+    );
     desk.shop.clock.advance(Duration::from_secs(3_599));
     send(&work).await;
     assert!(inbox(&desk, user).await.is_empty(), "it is not nine yet");
@@ -64,12 +71,21 @@ async fn what_was_gathered_is_one_notification_at_its_time(db: TestDb) {
     let (title, body) = inbox(&desk, user).await.remove(0);
     assert_eq!((title.as_str(), body.trim()), ("Your daily digest: 2 notifications", "One\nTwo"));
     let history = desk.history().await;
-    let told: Vec<_> =
-        history.iter().map(|row| (row.channel, row.status.as_str(), row.reason.as_deref())).collect();
-    assert_eq!(
-        told,
-        [(Channel::Email, "pending", Some("digest")), (Channel::InApp, "delivered", Some("digest")),]
-    );
+    assert!(history.iter().all(|row| row.reason.as_deref() == Some("digest")));
+    let told: Vec<_> = history
+        .iter()
+        .map(|row| (row.channel, row.status.as_str(), row.subject.as_deref().unwrap_or_default()))
+        .collect();
+    let digest = "Your daily digest: 2 notifications";
+    let expected = [
+        (Channel::Email, "sent", "One"),
+        (Channel::Email, "sent", "Two"),
+        (Channel::Email, "pending", digest),
+        (Channel::InApp, "delivered", "One"),
+        (Channel::InApp, "delivered", "Two"),
+        (Channel::InApp, "delivered", digest),
+    ];
+    assert_eq!(told, expected);
     assert!(gathered(&desk).await.is_empty());
     desk.dispatch(&[titled(&desk, user, "Three", Channel::InApp)]).await;
     send(&work).await;
@@ -119,5 +135,49 @@ async fn a_digest_that_nobody_wants_any_more_is_not_sent(db: TestDb) {
     desk.shop.clock.advance(Duration::from_hours(1));
     send(&process(&desk, &db)).await;
     assert!(inbox(&desk, user).await.is_empty());
+    assert!(gathered(&desk).await.is_empty());
+    let left = &desk.history().await[0];
+    assert_eq!((left.status.as_str(), left.reason.as_deref()), ("failed", Some("turned_off")));
+}
+
+async fn what_belongs_to_what_was_gathered_goes_with_it_and_what_has_expired_does_not(db: TestDb) {
+    let desk = open(&db).await;
+    let user = desk.shop.user;
+    desk.prefer(Some(user), json!({"digest": "hourly"})).await;
+    let (now, work) = (desk.shop.clock.now(), process(&desk, &db));
+    let expires = |minutes| Some(now.plus(Duration::from_mins(minutes)));
+    let gather = async |title: &str, expires_at| {
+        let action = Action { url: "/orders/7".to_owned(), label: None };
+        let data = json!({"order": 7}).as_object().cloned();
+        let extras = Extras { action: Some(action), icon: None, data, expires_at };
+        let content = Content::Words { title: title.to_owned(), body: "Body".to_owned() };
+        let channels = Some(BTreeSet::from([Channel::InApp]));
+        desk.dispatch(&[desk.notice(user, Message { content, channels, extras, ..message() })]).await;
+    };
+    gather("Stays", expires(90)).await;
+    gather("Goes", expires(30)).await;
+    desk.shop.clock.advance(Duration::from_hours(1));
+    send(&work).await;
+    let shown: Vec<(String, Option<String>)> = {
+        let query = i::table.select((i::title, i::data));
+        on_conn!(&mut db.read().await.unwrap(), c => query.load(c).await).unwrap()
+    };
+    let [(title, Some(data))] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!(title, "Your hourly digest: 1 notification");
+    let expected = json!({"count": 1, "items": [{
+        "type": "order:shipped", "title": "Stays", "action": {"url": "/orders/7", "label": null}, "icon": null,
+        "data": {"order": 7},
+    }]});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(data).unwrap(), expected);
+    let told = desk.history().await;
+    let told: Vec<_> = told.iter().map(|row| (row.status.as_str(), row.reason.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("delivered", Some("digest")), ("failed", Some("expired")), ("delivered", Some("digest"))]
+    );
+    gather("All of it goes", expires(70)).await;
+    desk.shop.clock.advance(Duration::from_hours(1));
+    send(&work).await;
+    assert_eq!(inbox(&desk, user).await.len(), 1, "a digest is never empty");
     assert!(gathered(&desk).await.is_empty());
 }
