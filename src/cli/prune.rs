@@ -42,6 +42,9 @@ fn shown(Done { pruned, longest }: Done, dry_run: bool) -> Output {
         notification_log,
         in_app_notifications,
         scheduled_notifications,
+        notification_digests,
+        notification_fan_outs,
+        notification_templates,
         scheduler_runs,
     } = pruned;
     let tables = [
@@ -54,6 +57,9 @@ fn shown(Done { pruned, longest }: Done, dry_run: bool) -> Output {
         ("notification_log", notification_log),
         ("in_app_notifications", in_app_notifications),
         ("scheduled_notifications", scheduled_notifications),
+        ("notification_digests", notification_digests),
+        ("notification_fan_outs", notification_fan_outs),
+        ("notification_templates", notification_templates),
         ("scheduler_runs", scheduler_runs),
     ];
     let column = if dry_run { "would delete" } else { "deleted" };

@@ -356,7 +356,8 @@ async fn the_verb_prunes_the_database_of_the_configuration(db: TestDb) {
     let program = Program::on(db.url());
     let all = json!({"dry_run": true, "webhooks": 0, "webhook_deliveries": 5, "webhook_delivery_logs": 5,
         "webhook_stats": 0, "events": 4, "idempotency_keys": 5, "notification_log": 0,
-        "in_app_notifications": 0, "scheduled_notifications": 0, "scheduler_runs": 0});
+        "in_app_notifications": 0, "scheduled_notifications": 0, "notification_digests": 0,
+        "notification_fan_outs": 0, "notification_templates": 0, "scheduler_runs": 0});
     let prune = async |args: &[&str]| {
         let mut said = program.json(&[&["prune"], args].concat()).await;
         assert!(said.as_object_mut().unwrap().remove("longest_transaction_ms").unwrap().is_u64());
@@ -366,13 +367,15 @@ async fn the_verb_prunes_the_database_of_the_configuration(db: TestDb) {
     // Keys have an age of their own.
     let keys = json!({"dry_run": false, "webhooks": 0, "webhook_deliveries": 0, "webhook_delivery_logs": 0,
         "webhook_stats": 0, "events": 0, "idempotency_keys": 5, "notification_log": 0,
-        "in_app_notifications": 0, "scheduled_notifications": 0, "scheduler_runs": 0});
+        "in_app_notifications": 0, "scheduled_notifications": 0, "notification_digests": 0,
+        "notification_fan_outs": 0, "notification_templates": 0, "scheduler_runs": 0});
     assert_eq!(prune(&["--older-than", "36500d"]).await, keys);
     let said = program.run(&["prune", "--older-than", "30d"]).await;
     let expected = "table                    deleted\nwebhooks                 0\nwebhook_deliveries       5\n\
         webhook_delivery_logs    5\nwebhook_stats            0\nevents                   4\n\
         idempotency_keys         0\nnotification_log         0\nin_app_notifications     0\n\
-        scheduled_notifications  0\nscheduler_runs           0\n";
+        scheduled_notifications  0\nnotification_digests     0\nnotification_fan_outs    0\n\
+        notification_templates   0\nscheduler_runs           0\n";
     assert_eq!((said.code, said.stdout.as_str()), (0, expected), "{said:?}");
     assert_eq!(attic.left().await, pruned(0, 0, 1, 0));
 }

@@ -2,7 +2,8 @@
 //!
 //! In this order, as each refers to the next: deleted endpoints with all they have; webhook deliveries that have
 //! ended, with the logs of their attempts; events that no delivery refers to; counters of statistics; answers kept
-//! for idempotency keys; of notifications the history, what has expired in inboxes, and scheduled ones that have ended.
+//! for idempotency keys; of notifications the history, what has expired in inboxes, scheduled ones, digests and sendings to many that have
+//! ended, and deleted templates.
 //! A pending delivery of an endpoint that is there is never touched, nor is its event. The
 //! newest event stays whatever its age: a server that starts reads on from it.
 //!
@@ -65,6 +66,12 @@ pub struct Pruned {
     pub in_app_notifications: i64,
     /// Scheduled notifications that have ended.
     pub scheduled_notifications: i64,
+    /// Digests that have gone, or will not.
+    pub notification_digests: i64,
+    /// Sendings to many that have ended.
+    pub notification_fan_outs: i64,
+    /// Deleted templates that nothing is sent with any more.
+    pub notification_templates: i64,
     /// Runs of tasks.
     pub scheduler_runs: i64,
 }
@@ -107,6 +114,9 @@ pub async fn run(db: &Db, older_than: Duration, mode: Mode, now: Timestamp) -> R
         notification_log: told.history,
         in_app_notifications: told.inboxes,
         scheduled_notifications: told.schedules,
+        notification_digests: told.digests,
+        notification_fan_outs: told.fan_outs,
+        notification_templates: told.templates,
         scheduler_runs: told.runs,
     };
     Ok(Done { pruned, longest: walk.longest.get() })
