@@ -2,18 +2,17 @@
 
 use super::best_time::{Timing, Window};
 use super::dispatch::{Action, Content, Extras, Message, Wordings};
-use super::template::Variables;
+use super::readers::Readers;
+use super::template::{MAX_BODY_CHARS, Variables};
+use super::templates::Shelf;
 use super::{Channel, NotificationType, Priority};
 use crate::domain::fields::Given;
-use crate::domain::{Fields, Result, TenantId, Timestamp};
+use crate::domain::{Error, Fields, Result, TenantId, Timestamp};
 use crate::storage::Conn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What a body written without a template may be long.
-const MAX_BODY: usize = 10_000;
 
 /// What `data` may be long, as JSON text.
 const MAX_DATA_BYTES: usize = 8_192;
@@ -95,24 +94,42 @@ impl Draft {
         }
     }
 
-    /// The message that this comes to. A template that is not there, and a variable that is missing, are fields that
-    /// are wrong.
-    pub async fn message(&self, conn: &mut Conn, tenant: TenantId) -> Result<Message> {
+    /// The message that this comes to. A template that is not there, and a variable that is missing in the words of any of
+    /// its readers, are fields that are wrong.
+    pub async fn message(&self, conn: &mut Conn, tenant: TenantId, readers: Readers<'_>) -> Result<Message> {
         let content = match &self.words {
             Words::Plain { title, body } => Content::Words { title: title.clone(), body: body.clone() },
             Words::Template { template, variables } => {
                 let wordings = Wordings::of_code(conn, tenant, template).await?;
-                wordings.check(variables)?;
+                let there = wordings.shelf().map(Shelf::locales).unwrap_or_default();
+                wordings.check(variables, &readers.chains(conn, tenant, there).await?)?;
                 Content::Template { wordings: Arc::new(wordings), variables: variables.clone() }
             }
         };
-        Ok(Message {
+        Ok(self.message_of(content))
+    }
+
+    /// The same in words that were picked, and found good, before.
+    pub async fn message_from(&self, conn: &mut Conn, kept: Option<Shelf>) -> Result<Message> {
+        let content = match (&self.words, kept) {
+            (Words::Plain { title, body }, _) => Content::Words { title: title.clone(), body: body.clone() },
+            (Words::Template { template, variables }, kept) => {
+                let gone = || Error::field("template", "The template is not there any more.");
+                let wordings = Wordings::of_shelf(conn, kept.ok_or_else(gone)?, template).await?;
+                Content::Template { wordings: Arc::new(wordings), variables: variables.clone() }
+            }
+        };
+        Ok(self.message_of(content))
+    }
+
+    fn message_of(&self, content: Content) -> Message {
+        Message {
             kind: self.kind.clone(),
             priority: self.priority,
             content,
             extras: self.extras.clone(),
             channels: self.channels.clone(),
-        })
+        }
     }
 }
 
@@ -136,7 +153,7 @@ fn read_priority(fields: &mut Fields) -> Option<Priority> {
 
 fn read_words(fields: &mut Fields) -> Option<Words> {
     let title = fields.string("title", 1, 255);
-    let body = fields.string("body", 1, MAX_BODY);
+    let body = fields.string("body", 1, MAX_BODY_CHARS);
     let template = fields.string("template", 1, 100);
     let variables = read_object(fields, "variables", MAX_VARIABLES_BYTES);
     if !matches!(template, Given::Absent | Given::Null) {

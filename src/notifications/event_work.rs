@@ -7,6 +7,7 @@
 //!
 //! Only what happens after somebody subscribed is told them.
 
+use super::charges::Charges;
 use super::decision::Trigger;
 use super::dispatch::{self, Content, Dispatched, Extras, Message, Notice, Terms, Wordings};
 use super::event_words;
@@ -87,7 +88,9 @@ impl EventWork {
             let is_all = events.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             return Ok(if is_all { Turn::Sleep(None) } else { Turn::Again });
         }
-        let told = self.db.transaction(async |conn| self.tell(conn, now).await).await?;
+        let charges = Charges::new(&self.limits);
+        let told = self.db.transaction(async |conn| self.tell(conn, &charges, now).await).await?;
+        charges.keep();
         let Some(committed) = told else { return Ok(Turn::Sleep(None)) };
         if let Some(herald) = &self.herald {
             herald.tell(committed);
@@ -118,7 +121,12 @@ impl EventWork {
     }
 
     /// None when another process is at it.
-    async fn tell(&self, conn: &mut Conn, now: Timestamp) -> Result<Option<Committed>> {
+    async fn tell(
+        &self,
+        conn: &mut Conn,
+        charges: &Charges<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Committed>> {
         let held = n::table.filter(n::name.eq(CURSOR)).select((n::event_id, n::user_id));
         let kept: Option<(EventId, UserId)> =
             on_conn_skipping_locked!(conn, held, |q, c| q.first(c).await.optional())?;
@@ -127,7 +135,7 @@ impl EventWork {
         let events = outbox::read_after(conn, start.event, PAGE).await?;
         let wanting = wanting(conn, &events).await?;
         let Batch { notices, position, is_full } = batch(conn, &events, &wanting, start).await?;
-        let terms = Terms { limits: Some(&self.limits), except: None, now };
+        let terms = Terms { limits: Some(charges), except: None, now };
         let Dispatched { events, .. } = dispatch::dispatch(conn, &notices, terms).await?;
         let set = (n::event_id.eq(position.event), n::user_id.eq(position.user), n::updated_at.eq(now));
         let row = n::table.filter(n::name.eq(CURSOR));

@@ -5,9 +5,10 @@
 //! best time becomes a row of the schedule for each (`send_best`).
 
 use super::decision::Trigger;
-use super::dispatch::{self, Dispatched, Extras, Failure, Fate, Outcome, Terms};
+use super::dispatch::{self, Dispatched, Extras, Failure, Fate, Message, Outcome, Terms};
 use super::draft::{Draft, Words};
 use super::fan_out::{self, FanOut};
+use super::readers::Readers;
 use super::schedule::Planned;
 use super::template::Variables;
 use super::{Notice, NotificationType, Priority, send_best};
@@ -107,7 +108,8 @@ fn read_users(fields: &mut Fields) -> Given<BTreeSet<UserId>> {
 pub struct SendReport {
     /// Its row in the inbox, of a notification to one user.
     pub id: Option<NotificationId>,
-    /// `sent` when it is done, `sending` when it goes on page by page, `scheduled` when it goes to each at their best time.
+    /// `sent` when anybody was sent it, `skipped` when nobody wants it or there is nobody, `failed` when it could be sent to
+    /// nobody who does; `sending` when it goes on page by page, `scheduled` when it goes to each at their best time.
     pub status: &'static str,
     /// How many it went to.
     pub sent: usize,
@@ -200,7 +202,12 @@ impl SendReport {
         let count = |status: &str| recipients.iter().filter(|one| one.status == status).count();
         let (sent, skipped, failed) = (count("sent"), count("skipped"), count("failed"));
         let id = if let [only] = recipients.as_slice() { only.id } else { None };
-        Self { id, status: "sent", sent, skipped, failed, recipients, fan_out: None, scheduled: None }
+        let status = match (sent, failed) {
+            (1.., _) => "sent",
+            (0, 1..) => "failed",
+            (0, 0) => "skipped",
+        };
+        Self { id, status, sent, skipped, failed, recipients, fan_out: None, scheduled: None }
     }
 
     fn of_fan_out(fan_out: FanOut) -> Self {
@@ -241,13 +248,14 @@ pub async fn send(
         Audience::Tenant => page(conn, tenant, None, UserId(0), dispatch::MOST + 1).await?,
     };
     if users.len() > dispatch::MOST {
-        request.draft.message(conn, tenant).await?;
+        let message = request.draft.message(conn, tenant, Readers::Anybody).await?;
         admit(tenant, 1, terms)?;
         let role = match &request.audience {
             Audience::Role(role) => Some(role.as_str()),
             _ => None,
         };
-        let begun = fan_out::begin(conn, tenant, role, &request.draft, terms.now).await?;
+        let asked = (&request.draft, &message);
+        let begun = fan_out::begin(conn, tenant, role, asked, terms.now).await?;
         return Ok((SendReport::of_fan_out(begun), Vec::new()));
     }
     admit(tenant, users.len(), terms)?;
@@ -258,19 +266,21 @@ pub async fn send(
             Vec::new(),
         ));
     }
-    let (outcomes, events) = send_to(conn, tenant, &users, &request.draft, terms).await?;
+    let message = request.draft.message(conn, tenant, Readers::These(&users)).await?;
+    let (outcomes, events) = send_to(conn, tenant, &users, message, terms).await?;
     Ok((SendReport::of(outcomes), events))
 }
 
-/// Dispatches to these users, up to a thousand.
+/// Dispatches to these users, up to a thousand, for whom the tenant was charged: for those who were sent nothing it is
+/// charged no more.
 pub(super) async fn send_to(
     conn: &mut Conn,
     tenant: TenantId,
     users: &[UserId],
-    draft: &Draft,
+    message: Message,
     terms: Terms<'_>,
 ) -> Result<(Vec<(UserId, Outcome)>, Vec<NewEvent>)> {
-    let message = Arc::new(draft.message(conn, tenant).await?);
+    let message = Arc::new(message);
     let notice = |recipient: &UserId| Notice {
         tenant,
         recipient: *recipient,
@@ -280,6 +290,10 @@ pub(super) async fn send_to(
     };
     let notices: Vec<Notice> = users.iter().map(notice).collect();
     let Dispatched { events, outcomes, .. } = dispatch::dispatch(conn, &notices, terms).await?;
+    if let Some(charges) = terms.limits {
+        let unsent = outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Sent(_))).count();
+        charges.return_to_tenant(tenant, unsent);
+    }
     Ok((users.iter().copied().zip(outcomes).collect(), events))
 }
 
@@ -290,7 +304,8 @@ async fn send_to_one(
     terms: Terms<'_>,
 ) -> Result<(SendReport, Vec<NewEvent>)> {
     admit(tenant, 1, terms)?;
-    let (outcomes, events) = send_to(conn, tenant, &[user], draft, terms).await?;
+    let message = draft.message(conn, tenant, Readers::These(&[user])).await?;
+    let (outcomes, events) = send_to(conn, tenant, &[user], message, terms).await?;
     if let [(_, Outcome::Failed(Failure { reason, message }))] = outcomes.as_slice() {
         let field = match reason {
             dispatch::FailureReason::RecipientGone => "user_id",

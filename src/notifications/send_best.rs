@@ -2,6 +2,7 @@
 //! off like others.
 
 use super::draft::Draft;
+use super::readers::Readers;
 use super::schedule::{self, Planned};
 use super::send::{RecipientReport, SendReport};
 use crate::domain::{Fields, Result, TenantId, Timestamp, UserId};
@@ -32,7 +33,7 @@ pub(super) async fn report(
 ) -> Result<SendReport> {
     if !is_one {
         // What is wrong for everybody is an error, whoever they are.
-        draft.message(conn, tenant).await?;
+        draft.message(conn, tenant, Readers::These(users)).await?;
     }
     let mut recipients = Vec::with_capacity(users.len());
     for (user, planned) in schedule::plan(conn, tenant, users, draft, now).await? {

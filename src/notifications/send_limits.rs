@@ -43,6 +43,16 @@ impl SendLimits {
     pub fn admit_user(&self, user: UserId, now: Timestamp) -> Result<(), Duration> {
         self.users.admit(user, 1, now)
     }
+
+    /// So many were not sent after all.
+    pub(super) fn return_to_tenant(&self, tenant: TenantId, count: usize) {
+        self.tenants.give_back(&tenant, count);
+    }
+
+    /// One was not sent after all.
+    pub(super) fn return_to_user(&self, user: UserId) {
+        self.users.give_back(&user, 1);
+    }
 }
 
 /// When each bucket would be full again, for those that are not.
@@ -78,9 +88,22 @@ impl<K: Eq + Hash> Buckets<K> {
         if !over.is_zero() {
             return Err(over);
         }
-        *full_at = filled.plus(interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)));
+        *full_at = filled.plus(worth(interval, count));
         Ok(())
     }
+
+    fn give_back(&self, key: &K, count: usize) {
+        let Some(interval) = MINUTE.checked_div(self.per_minute) else { return };
+        let mut kept = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = kept.times.get_mut(key) {
+            *full_at = full_at.minus(worth(interval, count));
+        }
+    }
+}
+
+/// How long it takes to fill up so many.
+fn worth(interval: Duration, count: usize) -> Duration {
+    interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

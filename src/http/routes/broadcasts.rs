@@ -4,10 +4,11 @@ use super::notifications::SEND;
 use crate::auth::{Identity, account};
 use crate::catalog::observer::Unit;
 use crate::domain::fields::Given;
-use crate::domain::{ChannelName, Error, EventName, Fields, Result, UserId};
+use crate::domain::{ChannelName, Code, Error, EventName, Fields, Result, UserId};
 use crate::http::extract::{Body, Cause};
 use crate::http::respond::method_not_allowed;
 use crate::http::{State, idempotent};
+use crate::notifications::charges::Charges;
 use crate::storage::Conn;
 use crate::storage::outbox::NewEvent;
 use actix_web::HttpResponse;
@@ -19,7 +20,8 @@ use serde_json::Value;
 const MAX_DATA_BYTES: usize = 10_240;
 
 /// What the protocol, inboxes and clients say themselves.
-const RESERVED: [&str; 5] = ["pusher:", "pusher_internal:", "client-", "bellwire:", "notification:"];
+const RESERVED: [&str; 6] =
+    ["pusher:", "pusher_internal:", "client-", "bellwire:", "notification:", "webhook:"];
 
 pub(in crate::http) fn configure(app: &mut ServiceConfig) {
     let user = resource("/api/v1/broadcast/users/{id}").route(post().to(create));
@@ -70,11 +72,12 @@ async fn create(
     identity.require(SEND)?;
     let sent = body.read().await?;
     let Broadcast { event, data } = Broadcast::parse(sent.fields()?)?;
-    if let Err(wait) = state.notifier.limits.admit_tenant(identity.tenant_id, 1, state.clock.now()) {
-        let message = "The tenant has sent as many notifications as it may in a minute.";
-        return Err(Error::new(crate::domain::Code::TooMany, message).after(wait));
-    }
+    let charges = Charges::new(&state.notifier.limits);
     let work = async |conn: &mut Conn, unit: &mut Unit| {
+        charges.admit_tenant(identity.tenant_id, 1, unit.now()).map_err(|wait| {
+            let message = "The tenant has sent as many notifications as it may in a minute.";
+            Error::new(Code::TooMany, message).after(wait)
+        })?;
         account::find_user(conn, identity.tenant_id, *id).await?;
         let channel = ChannelName::user_notifications(*id);
         unit.tell(vec![NewEvent {
@@ -86,5 +89,9 @@ async fn create(
         }]);
         Ok(Said { user_id: *id, channel: channel.as_str().to_owned(), event: event.clone() })
     };
-    idempotent::create(&state, &identity, cause, &sent, work).await
+    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    if !idempotent::is_replay(&answer) {
+        charges.keep();
+    }
+    Ok(answer)
 }

@@ -22,8 +22,8 @@ pub use outcome::{Failure, FailureReason, Fate, Outcome, Sent};
 pub use wordings::{Compiled, Wordings};
 
 use super::best_time::Observation;
+use super::charges::Charges;
 use super::decision::Decision;
-use super::send_limits::SendLimits;
 use super::{Channel, engagement, recipients};
 use crate::domain::{NotificationId, Result, SocketId, Timestamp, UserId};
 use crate::storage::Conn;
@@ -40,8 +40,8 @@ pub const MOST: usize = 1_000;
 /// What holds for a whole batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// Who has had too many is left out, where a bound is given.
-    pub limits: Option<&'a SendLimits>,
+    /// Who has had too many is left out, where a bound is given. The caller keeps what was charged after the commit.
+    pub limits: Option<&'a Charges<'a>>,
     /// The connection that caused it, which is not told.
     pub except: Option<SocketId>,
     /// The time.
@@ -89,7 +89,7 @@ pub async fn dispatch(conn: &mut Conn, notices: &[Notice], terms: Terms<'_>) -> 
             dispatched.events.push(events::created(plan, id, terms.except, terms.now)?);
             came.push((plan.owner(), Observation::sent(terms.now, &plan.recipient.wishes.zone)));
         }
-        history.extend(history_of(plan, in_app, terms.now)?);
+        history.extend(history_of(plan, (number, in_app), &gathered, terms.now)?);
         sent.push(Sent { in_app, channels: fates(plan, number, &gathered, terms.now), repeated: false });
     }
     dispatched.queued = sent.iter().any(|one| is_queued(one, terms.now));
@@ -134,10 +134,18 @@ fn woven(known: Vec<Option<Outcome>>, sent: Vec<Sent>, repeats: &BTreeSet<usize>
     known.into_iter().map(|outcome| outcome.unwrap_or_else(&mut of_plan)).collect()
 }
 
-/// The history of a plan: a row for each channel that it goes to now or later, by itself.
-fn history_of(plan: &Plan<'_>, in_app: Option<NotificationId>, now: Timestamp) -> Result<Vec<HistoryRow>> {
+/// The history of a plan: a row for each channel that it goes to, now or later, by itself or with others.
+fn history_of(
+    plan: &Plan<'_>,
+    (number, in_app): (usize, Option<NotificationId>),
+    gathered: &Gathered,
+    now: Timestamp,
+) -> Result<Vec<HistoryRow>> {
     let mut rows = Vec::new();
     for (channel, decision) in &plan.steps {
+        if let Some(digest) = gathered.get(&(number, *channel)) {
+            rows.push(HistoryRow::gathered(plan, *channel, *digest, now)?);
+        }
         let waits_until = match (channel, decision, in_app) {
             (Channel::InApp, Decision::Send(reason), Some(id)) => {
                 rows.push(HistoryRow::delivered(plan, id, *reason, now));
@@ -176,7 +184,7 @@ fn fates(plan: &Plan<'_>, number: usize, gathered: &Gathered, now: Timestamp) ->
             Decision::Send(reason) => Fate::Pending(now, *reason),
             Decision::Defer(time) => Fate::Pending(time.due_at, time.reason),
             Decision::Digest(_, window) => {
-                Fate::Gathered(gathered.get(&(number, *channel)).copied().unwrap_or(window.due_at))
+                Fate::Gathered(gathered.get(&(number, *channel)).map_or(window.due_at, |(_, due_at)| *due_at))
             }
             Decision::Skip(reason) => Fate::Skipped(*reason),
         };

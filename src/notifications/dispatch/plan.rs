@@ -42,12 +42,12 @@ impl<'a> Plan<'a> {
         if let Some(outcome) = not_now(notice, &steps) {
             return Err(outcome);
         }
+        let words = renders.words(message, message.content.template(&recipient.locales));
+        let words = words.map_err(|e| Outcome::failed(FailureReason::TemplateError, e))?;
         if is_over() {
             let sentence = "The user has had as many notifications as may be sent to one at a time.";
             return Err(Outcome::failed(FailureReason::RateLimited, sentence));
         }
-        let words = renders.words(message, message.content.template(&recipient.locales));
-        let words = words.map_err(|e| Outcome::failed(FailureReason::TemplateError, e))?;
         Ok(Self { notice, recipient, words, steps })
     }
 

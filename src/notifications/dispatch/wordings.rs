@@ -33,6 +33,11 @@ impl Wordings {
     /// `template` where there is none.
     pub async fn of_code(conn: &mut Conn, tenant: TenantId, code: &str) -> Result<Self> {
         let shelf = Shelf::fetch(conn, tenant, &BTreeSet::from([code])).await?;
+        Self::of_shelf(conn, shelf, code).await
+    }
+
+    /// The same of what was on the shelf when that was fetched.
+    pub async fn of_shelf(conn: &mut Conn, shelf: Shelf, code: &str) -> Result<Self> {
         let compiled = compiled(conn, &shelf.all()).await?;
         if compiled.is_empty() {
             let shown: String = code.chars().take(100).collect();
@@ -42,20 +47,36 @@ impl Wordings {
         Ok(Self { choice: Choice::ByReader(shelf, code.to_owned()), compiled: Arc::new(compiled) })
     }
 
+    /// What its readers pick from.
+    pub const fn shelf(&self) -> Option<&Shelf> {
+        match &self.choice {
+            Choice::Version(_) => None,
+            Choice::ByReader(templates, _) => Some(templates),
+        }
+    }
+
     /// The one for somebody who reads these languages, the best first ([`Locale::chain`]); none when it is not there any
     /// more, or cannot be read.
     pub(super) fn for_reader(&self, locales: &[Locale]) -> Option<&Template> {
-        let pinned = match &self.choice {
-            Choice::Version(version) => Some(*version),
-            Choice::ByReader(templates, code) => templates.pick(code, locales),
-        };
-        self.compiled.get(&pinned?)
+        self.compiled.get(&self.pick(locales)?)
     }
 
-    /// Whether all of them can do with these variables; the error names what is missing.
-    pub fn check(&self, given: &Variables) -> Result<()> {
-        let missing: BTreeSet<String> =
-            self.compiled.values().flat_map(|template| template.missing(given)).collect();
+    fn pick(&self, locales: &[Locale]) -> Option<Pinned> {
+        match &self.choice {
+            Choice::Version(version) => Some(*version),
+            Choice::ByReader(templates, code) => templates.pick(code, locales),
+        }
+    }
+
+    /// Whether all that these readers get can do with these variables; the error names what is missing. A reader is the
+    /// languages that one reads, the best first.
+    pub fn check(&self, given: &Variables, readers: &[Vec<Locale>]) -> Result<()> {
+        let picked: BTreeSet<Pinned> = readers.iter().filter_map(|locales| self.pick(locales)).collect();
+        let missing: BTreeSet<String> = picked
+            .iter()
+            .filter_map(|pinned| self.compiled.get(pinned))
+            .flat_map(|template| template.missing(given))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{MAX_LINE_CHARS, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
+pub use engine::{MAX_BODY_CHARS, MAX_HTML_BYTES, MAX_LINE_CHARS, MAX_SOURCE_BYTES};
 
 use super::words::words;
 use crate::domain::Error;
@@ -238,6 +238,11 @@ impl Rendered {
     pub fn plain(title: &str, body: &str) -> Self {
         Self { title: engine::one_line(title), body_text: body.to_owned(), ..Self::default() }
     }
+}
+
+/// At most so many characters of a text, the last of which says that there were more.
+pub fn excerpt(text: &str, length: usize) -> String {
+    filters::cut(text, length)
 }
 
 /// What stands at a path; null stands there too.

@@ -9,10 +9,11 @@ use crate::storage::schema::{notification_template_versions as v, notification_t
 use crate::storage::{Conn, on_conn};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
 /// One version of one template: words that will not change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Pinned {
     /// The template.
     pub template: TemplateId,
@@ -20,11 +21,12 @@ pub struct Pinned {
     pub version: i32,
 }
 
-/// The templates of one tenant that have one of some codes, in all their languages.
-#[derive(Debug, Clone)]
+/// The templates of one tenant that have one of some codes, in all their languages. It can be kept: what is picked from
+/// it later is what would have been picked when it was fetched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shelf(Vec<Candidate>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Candidate {
     code: String,
     is_own: bool,
@@ -53,6 +55,11 @@ impl Shelf {
     /// All that it holds.
     pub fn all(&self) -> BTreeSet<Pinned> {
         self.0.iter().map(|one| one.pinned).collect()
+    }
+
+    /// The languages of all that it holds.
+    pub fn locales(&self) -> Vec<Locale> {
+        self.0.iter().filter_map(|one| Locale::parse(&one.locale).ok()).collect()
     }
 
     /// The template for who reads these languages, best first ([`Locale::chain`]): the tenant's own in the first

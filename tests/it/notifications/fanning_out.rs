@@ -1,14 +1,15 @@
 //! Notifications to more users than one transaction takes.
 
 use super::desk::{add_crowd, add_user};
+use crate::support::rest::Rest;
 use crate::support::{Shop, TestDb, until};
 use bellwire::domain::{Fields, Timestamp};
 use bellwire::notifications::dispatch::Terms;
-use bellwire::notifications::fan_out::{self, FanOut};
+use bellwire::notifications::fan_out::{self, FanOut, FanOutStatus};
 use bellwire::notifications::send::{self, SendRequest};
 use bellwire::notifications::send_limits::SendLimits;
 use bellwire::notifications::worker::Turn;
-use bellwire::storage::schema::in_app_notifications as i;
+use bellwire::storage::schema::{in_app_notifications as i, notification_fan_outs as f};
 use bellwire::storage::{Conn, Db};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,6 +20,8 @@ on_both_databases!(
     everybody_has_it_once_also_when_several_send_and_some_are_cut_off,
     a_tenant_that_may_send_no_more_goes_on_later,
     two_that_go_to_many_take_turns,
+    everybody_gets_the_words_that_there_were_when_it_was_asked_for,
+    what_cannot_succeed_fails_at_once_is_found_and_tried_again_by_hand,
 );
 
 async fn begin(shop: &Shop, recipients: Value) -> FanOut {
@@ -72,14 +75,14 @@ async fn everybody_has_it_once_also_when_several_send_and_some_are_cut_off(db: T
     let others: Vec<Db> = (0..3).map(|_| other()).collect();
     until("everybody has it", async || {
         futures_util::future::join_all(others.iter().map(async |db| work(db, &unlimited(), now).await)).await;
-        stands(&shop, &fan_out).await.status != "pending"
+        stands(&shop, &fan_out).await.status != FanOutStatus::Pending
     })
     .await;
     let inboxes = inboxes(&db).await;
     assert_eq!(inboxes.len(), 3_500);
     assert!(inboxes.iter().all(|(_, count)| *count == 1));
     let done = stands(&shop, &fan_out).await;
-    assert_eq!((done.status.as_str(), done.sent, done.skipped, done.failed), ("delivered", 3_500, 0, 0));
+    assert_eq!((done.status, done.sent, done.skipped, done.failed), (FanOutStatus::Delivered, 3_500, 0, 0));
 }
 
 async fn a_tenant_that_may_send_no_more_goes_on_later(db: TestDb) {
@@ -104,6 +107,72 @@ async fn two_that_go_to_many_take_turns(db: TestDb) {
         let now = large.clock.now().plus(Duration::from_millis(number));
         fan_out::turn(&db, &unlimited(), now).await.unwrap();
     }
-    assert_eq!(stands(&small, &of_small).await.status, "delivered");
+    assert_eq!(stands(&small, &of_small).await.status, FanOutStatus::Delivered);
     assert_eq!(stands(&large, &of_large).await.sent, 2_000);
+}
+
+const TEMPLATES: &str = "/api/v1/notifications/templates";
+const SENDS: &str = "/api/v1/notifications/sends";
+
+/// Asks for words of a template of one's own for everybody, of whom there are more than a page.
+async fn to_everybody(rest: &Rest) -> (i64, Value) {
+    let template = json!({"code": "news", "name": "News", "title": "Before", "body_text": "{{ text }}"});
+    let template = rest.post(TEMPLATES, template).await.id();
+    add_crowd(&rest.shop, 1_500, "guest").await;
+    let body = json!({"tenant": true, "type": "news", "template": "news", "variables": {"text": "x"}});
+    let sent = rest.post("/api/v1/notifications/send", body).await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    (template, sent.body["data"]["fan_out"]["id"].clone())
+}
+
+async fn everybody_gets_the_words_that_there_were_when_it_was_asked_for(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let (template, id) = to_everybody(&rest).await;
+    let now = rest.shop.clock.now();
+    fan_out::turn(&rest.db, &unlimited(), now).await.unwrap();
+    let path = format!("{TEMPLATES}/{template}");
+    assert_eq!(rest.patch(&path, json!({"title": "After {{ more }}"})).await.status, 200);
+    assert_eq!(rest.delete(&path).await.status, 204);
+    work(&rest.db, &unlimited(), now).await;
+    let stands = rest.get(&format!("{SENDS}/{id}")).await.body["data"].clone();
+    assert_eq!((&stands["status"], &stands["sent"]), (&json!("delivered"), &json!(1_501)));
+    let query = i::table.filter(i::title.eq("Before")).count();
+    let count: i64 = on_conn!(&mut rest.db.read().await.unwrap(), c => query.get_result(c).await).unwrap();
+    assert_eq!(count, 1_501);
+}
+
+async fn what_cannot_succeed_fails_at_once_is_found_and_tried_again_by_hand(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let (_, id) = to_everybody(&rest).await;
+    let spoil = async |conn: &mut Conn, wordings: Option<&str>| -> bellwire::domain::Result<Option<String>> {
+        let before: Option<String> = on_conn!(conn, c => f::table.select(f::wordings).first(c).await)?;
+        on_conn!(conn, c => diesel::update(f::table).set(f::wordings.eq(wordings)).execute(c).await)?;
+        Ok(before)
+    };
+    let wordings = rest.db.transaction(async |conn| spoil(conn, None).await).await.unwrap();
+    work(&rest.db, &unlimited(), rest.shop.clock.now()).await;
+    let listed = rest.get(&format!("{SENDS}?filter[status]=failed")).await;
+    assert_eq!((listed.column("id"), listed.column("attempts")), (vec![&id], vec![&json!(1)]));
+    assert_eq!(listed.column("last_error"), ["The template is not there any more."]);
+    assert!(rest.get(&format!("{SENDS}?filter[status]=delivered")).await.column("id").is_empty());
+    assert_eq!(rest.get(&format!("{SENDS}?filter[status]=x")).await.refusal(), (422, vec!["filter[status]"]));
+    rest.db.transaction(async |conn| spoil(conn, wordings.as_deref()).await).await.unwrap();
+    let retry = async |key: &str| {
+        rest.ask("POST", &format!("{SENDS}/{id}/retry")).header("idempotency-key", key).send().await
+    };
+    let again = retry("k").await;
+    assert_eq!((again.status, &again.body["data"]["status"]), (200, &json!("pending")), "{again:?}");
+    work(&rest.db, &unlimited(), rest.shop.clock.now()).await;
+    assert_eq!(rest.get(&format!("{SENDS}/{id}")).await.body["data"]["sent"], 1_501);
+    let refused = retry("l").await;
+    assert_eq!(
+        (refused.status, refused.message()),
+        (409, "It is delivered; only what failed can be tried again.")
+    );
+    assert_eq!(retry("k").await.bytes, again.bytes);
+    let stranger = Shop::open(&rest.db).await.token(&["*"]).await;
+    for (method, path) in [("GET", ""), ("POST", "/retry")] {
+        let asked = rest.ask(method, &format!("{SENDS}/{id}{path}")).token(&stranger).send().await;
+        assert_eq!(asked.status, 404);
+    }
 }

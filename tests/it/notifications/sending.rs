@@ -18,6 +18,10 @@ on_both_databases!(
     a_nul_in_a_variable_or_a_template_reaches_no_database,
     words_come_from_a_template_in_the_language_of_each_recipient,
     a_broadcast_is_refused_to_strangers_and_in_reserved_names,
+    words_that_come_to_too_much_are_refused_to_their_reader_and_to_nobody_else,
+    an_own_template_needs_its_own_variables_and_those_of_what_its_readers_get_beside_it,
+    it_is_said_when_nobody_was_sent_anything,
+    only_what_was_sent_counts_against_the_limits,
 );
 
 const SEND: &str = "/api/v1/notifications/send";
@@ -110,7 +114,7 @@ async fn a_repeated_request_sends_once(db: TestDb) {
 
 async fn who_sends_or_gets_too_many_is_held_back(db: TestDb) {
     let notifications =
-        Notifications { tenant_per_minute: 5, user_per_minute: 2, ..Notifications::default() };
+        Notifications { tenant_per_minute: 4, user_per_minute: 2, ..Notifications::default() };
     let rest = Rest::open_with(db, Config { notifications, ..Config::default() }).await;
     let (user, ben) = (rest.shop.user, add_user(&rest.shop, json!({})).await);
     let to = async |recipients| rest.post(SEND, promo(&recipients)).await;
@@ -171,7 +175,7 @@ async fn a_broadcast_is_refused_to_strangers_and_in_reserved_names(db: TestDb) {
     let broadcast = async |user, body| rest.post(&format!("/api/v1/broadcast/users/{user}"), body).await;
     let foreign = broadcast(stranger.user, json!({"event": "cart:saved"})).await;
     assert_eq!((foreign.status, foreign.message()), (404, "No such user."));
-    for event in ["notification:created", "pusher:error", "client-x", ""] {
+    for event in ["notification:created", "webhook:disabled", "pusher:error", "client-x", ""] {
         let refused = broadcast(rest.shop.user, json!({"event": event})).await;
         assert_eq!(refused.refusal(), (422, vec!["event"]), "{event}");
     }
@@ -211,4 +215,106 @@ async fn words_come_from_a_template_in_the_language_of_each_recipient(db: TestDb
     assert_eq!(rest.post(SEND, absent).await.refusal(), (422, vec!["template"]));
     let both = promo(&json!({"user_id": bia, "template": "hello"}));
     assert_eq!(rest.post(SEND, both).await.refusal(), (422, vec!["body", "title"]));
+}
+
+async fn words_that_come_to_too_much_are_refused_to_their_reader_and_to_nobody_else(db: TestDb) {
+    let rest = Rest::open(db).await;
+    for (locale, body) in [("en", "{{ text }}"), ("de", "{{ text }}{{ text }}")] {
+        let template =
+            json!({"code": "long", "name": "Long", "locale": locale, "title": "t", "body_text": body});
+        assert_eq!(rest.post("/api/v1/notifications/templates", template).await.status, 201);
+    }
+    let eva = add_user(&rest.shop, json!({"locale": "de"})).await;
+    let send = async |recipients: Value| {
+        let variables = json!({"text": "ä".repeat(6_000)});
+        let mut body = json!({"type": "long", "template": "long", "variables": variables});
+        body.as_object_mut().unwrap().extend(recipients.as_object().unwrap().clone());
+        rest.post(SEND, body).await
+    };
+    let both = send(json!({"user_ids": [rest.shop.user, eva]})).await.body["data"].clone();
+    assert_eq!((&both["sent"], &both["failed"]), (&json!(1), &json!(1)));
+    let too_long = "The body_text field: it comes to more than 10000 characters.";
+    assert_eq!(
+        (&both["recipients"][1]["reason"], &both["recipients"][1]["error"]),
+        (&json!("template_error"), &json!(too_long))
+    );
+    let alone = send(json!({"user_id": eva})).await;
+    assert_eq!((alone.refusal(), alone.message()), ((422, vec!["template"]), too_long));
+}
+
+async fn an_own_template_needs_its_own_variables_and_those_of_what_its_readers_get_beside_it(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let make = async |locale: &str| {
+        let body = json!({
+            "code": "order_created_in_app", "name": "Mine", "locale": locale, "title": "Hi {{ name }}", "body_text": "!",
+        });
+        rest.post("/api/v1/notifications/templates", body).await.id()
+    };
+    let filipino = make("fil").await;
+    let eva = add_user(&rest.shop, json!({"locale": "fil"})).await;
+    let send = async |recipients: Value| {
+        let mut body = json!({"type": "x", "template": "order_created_in_app", "variables": {"name": "you"}});
+        body.as_object_mut().unwrap().extend(recipients.as_object().unwrap().clone());
+        rest.post(SEND, body).await
+    };
+    assert_eq!(send(json!({"user_id": eva})).await.status, 201);
+    let english = send(json!({"user_ids": [eva, rest.shop.user]})).await;
+    assert!(english.refusal().1.contains(&"variables.order_number"), "{english:?}");
+    make("en").await;
+    assert_eq!(send(json!({"user_ids": [eva, rest.shop.user]})).await.status, 201);
+    add_crowd(&rest.shop, 1_000, "guest").await;
+    let everybody = json!({"tenant": true});
+    assert_eq!(send(everybody.clone()).await.status, 202);
+    let path = format!("/api/v1/notifications/templates/{filipino}");
+    assert_eq!(rest.patch(&path, json!({"title": "{{ pangalan }}"})).await.status, 200);
+    assert_eq!(send(everybody).await.refusal(), (422, vec!["variables.pangalan"]));
+}
+
+async fn it_is_said_when_nobody_was_sent_anything(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let status = async |recipients: Value| {
+        let sent = rest.post(SEND, promo(&recipients)).await;
+        assert_eq!(sent.status, 201, "{sent:?}");
+        sent.body["data"]["status"].as_str().unwrap().to_owned()
+    };
+    let user = rest.shop.user;
+    assert_eq!(status(json!({"user_id": user})).await, "sent");
+    assert_eq!(status(json!({"role": "nobody"})).await, "skipped");
+    assert_eq!(status(json!({"user_ids": [999_998, 999_999]})).await, "failed");
+    rest.patch("/api/v1/notifications/preferences", json!({"enabled": false})).await;
+    assert_eq!(status(json!({"user_id": user})).await, "skipped");
+    assert_eq!(status(json!({"user_ids": [user, 999_999]})).await, "failed");
+    let ben = add_user(&rest.shop, json!({})).await;
+    assert_eq!(status(json!({"user_ids": [user, ben, 999_999]})).await, "sent");
+}
+
+async fn only_what_was_sent_counts_against_the_limits(db: TestDb) {
+    let notifications =
+        Notifications { tenant_per_minute: 3, user_per_minute: 0, ..Notifications::default() };
+    let rest = Rest::open_with(db, Config { notifications, ..Config::default() }).await;
+    let user = rest.shop.user;
+    let post = async |path: &str, key: &str, body: Value| {
+        rest.ask("POST", path).header("idempotency-key", key).json(&body).send().await
+    };
+    for number in 0..5 {
+        let refused = post(SEND, &format!("refused-{number}"), promo(&json!({"user_id": 999_999}))).await;
+        assert_eq!(refused.status, 422, "what was rolled back was not sent");
+        let nobody =
+            post(SEND, &format!("nobody-{number}"), promo(&json!({"user_ids": [999_998, 999_999]}))).await;
+        assert_eq!(nobody.status, 201, "nor was it sent to who is not there");
+    }
+    let broadcast = format!("/api/v1/broadcast/users/{user}");
+    for _ in 0..5 {
+        assert_eq!(
+            post(&broadcast, "once", json!({"event": "cart:saved"})).await.status,
+            201,
+            "a repeat is free"
+        );
+        let foreign = post("/api/v1/broadcast/users/999999", "foreign", json!({"event": "cart:saved"})).await;
+        assert_eq!(foreign.status, 404);
+    }
+    for (number, expected) in [201, 201, 429].into_iter().enumerate() {
+        let sent = post(SEND, &format!("last-{number}"), promo(&json!({"user_id": user}))).await;
+        assert_eq!(sent.status, expected);
+    }
 }

@@ -52,11 +52,15 @@ fn configure_templates(app: &mut ServiceConfig) {
 fn configure_sending(app: &mut ServiceConfig) {
     const BASE: &str = "/api/v1/notifications";
     let send = resource(format!("{BASE}/send")).route(post().to(send::create));
+    let sends = resource(format!("{BASE}/sends")).route(get().to(send::list));
     let sending = resource(format!("{BASE}/sends/{{id}}")).route(get().to(send::show));
+    let retry = resource(format!("{BASE}/sends/{{id}}/retry")).route(post().to(send::retry));
     let history = resource(format!("{BASE}/history")).route(get().to(history::list));
     let one = resource(format!("{BASE}/history/{{id}}")).route(get().to(history::show));
     app.service(send.default_service(method_not_allowed("POST")))
+        .service(sends.default_service(method_not_allowed("GET")))
         .service(sending.default_service(method_not_allowed("GET")))
+        .service(retry.default_service(method_not_allowed("POST")))
         .service(history.default_service(method_not_allowed("GET")))
         .service(one.default_service(method_not_allowed("GET")));
 }

@@ -6,6 +6,7 @@ use crate::catalog::observer::Unit;
 use crate::domain::{Fields, Result};
 use crate::http::extract::{Body, Cause};
 use crate::http::{State, idempotent, respond};
+use crate::notifications::charges::Charges;
 use crate::notifications::choices::{self, Changes};
 use crate::notifications::dispatch::Terms;
 use crate::notifications::draft::read_channels;
@@ -64,15 +65,19 @@ pub(super) async fn test(
     let mut fields: Fields = sent.fields()?;
     let channels = read_channels(&mut fields).value();
     fields.finish()?;
+    let charges = Charges::new(&state.notifier.limits);
     let work = async |conn: &mut Conn, unit: &mut Unit| {
         // Told in every tab, that which asked too.
-        let terms = Terms { limits: Some(&state.notifier.limits), except: None, now: unit.now() };
+        let terms = Terms { limits: Some(&charges), except: None, now: unit.now() };
         let owner = (identity.tenant_id, identity.user_id, identity.name.as_str());
         let (report, events) = send::send_test(conn, owner, channels.clone(), terms).await?;
         unit.tell(events);
         Ok(report)
     };
-    let answer = idempotent::create(&state, &identity, cause, &sent, work).await;
+    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    if !idempotent::is_replay(&answer) {
+        charges.keep();
+    }
     state.notifier.wake();
-    answer
+    Ok(answer)
 }

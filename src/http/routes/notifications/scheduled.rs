@@ -6,6 +6,7 @@ use crate::catalog::observer::Unit;
 use crate::domain::{Code, Error, Result, ScheduledId, UserId};
 use crate::http::extract::{Body, Cause, Sent};
 use crate::http::{State, idempotent, respond};
+use crate::notifications::charges::Charges;
 use crate::notifications::schedule::change::{self, ScheduledChanges};
 use crate::notifications::schedule::{self, ScheduledFilter, ScheduledResource, Wanted};
 use crate::storage::Conn;
@@ -58,8 +59,9 @@ pub(super) async fn create(
     let is_one = !sent.fields()?.has("notifications");
     let wanted = wanted(&identity, &state, &sent)?;
     let count = wanted.len();
+    let charges = Charges::new(&state.notifier.limits);
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        let admitted = state.notifier.limits.admit_tenant(unit.tenant(), count, unit.now());
+        let admitted = charges.admit_tenant(unit.tenant(), count, unit.now());
         admitted.map_err(|wait| {
             let message = "The tenant has sent and scheduled as many notifications as it may in a minute.";
             Error::new(Code::TooMany, message).after(wait)
@@ -73,9 +75,12 @@ pub(super) async fn create(
             }
         })
     };
-    let answer = idempotent::create(&state, &identity, cause, &sent, work).await;
+    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    if !idempotent::is_replay(&answer) {
+        charges.keep();
+    }
     state.notifier.wake();
-    answer
+    Ok(answer)
 }
 
 /// Writes nothing down, so it may be repeated as it is.
@@ -100,12 +105,17 @@ pub(super) async fn reschedule(
 
 pub(super) async fn retry(
     identity: Identity,
+    cause: Cause,
     state: Data<State>,
     id: Path<ScheduledId>,
+    body: Body,
 ) -> Result<HttpResponse> {
     let owner = (identity.tenant_id, permit(&identity, WRITE)?);
-    let now = state.clock.now();
-    changed(&state, async |conn| change::retry(conn, owner, *id, now).await).await
+    let sent = body.read_any().await?;
+    let work = async |conn: &mut Conn, unit: &mut Unit| change::retry(conn, owner, *id, unit.now()).await;
+    let answer = idempotent::act(&state, &identity, cause, &sent, work).await;
+    state.notifier.wake();
+    answer
 }
 
 pub(super) async fn cancel(

@@ -6,13 +6,14 @@ use crate::catalog::observer::Unit;
 use crate::domain::{FanOutId, Result};
 use crate::http::extract::{Body, Cause};
 use crate::http::{State, idempotent, respond};
+use crate::notifications::charges::Charges;
 use crate::notifications::dispatch::Terms;
-use crate::notifications::fan_out;
+use crate::notifications::fan_out::{self, FanOutFilter};
 use crate::notifications::send::{self, SendReport, SendRequest};
 use crate::storage::Conn;
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 
 pub(super) async fn create(
     identity: Identity,
@@ -23,8 +24,9 @@ pub(super) async fn create(
     identity.require(SEND)?;
     let sent = body.read().await?;
     let request = SendRequest::parse(sent.fields()?, state.clock.now())?;
+    let charges = Charges::new(&state.notifier.limits);
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        let terms = Terms { limits: Some(&state.notifier.limits), except: cause.0, now: unit.now() };
+        let terms = Terms { limits: Some(&charges), except: cause.0, now: unit.now() };
         let (report, events) = send::send(conn, identity.tenant_id, &request, terms).await?;
         unit.tell(events);
         Ok(report)
@@ -32,7 +34,39 @@ pub(super) async fn create(
     let status = |report: &SendReport| {
         if report.goes_on() { StatusCode::ACCEPTED } else { StatusCode::CREATED }
     };
-    let answer = idempotent::create_with_status(&state, &identity, cause, &sent, work, status).await;
+    let answer = idempotent::create_with_status(&state, &identity, cause, &sent, work, status).await?;
+    if !idempotent::is_replay(&answer) {
+        charges.keep();
+    }
+    state.notifier.wake();
+    Ok(answer)
+}
+
+pub(super) async fn list(
+    request: HttpRequest,
+    identity: Identity,
+    state: Data<State>,
+) -> Result<HttpResponse> {
+    identity.require(SEND)?;
+    let (filter, cursor) = FanOutFilter::parse(request.query_string())?;
+    let mut conn = state.db.read().await?;
+    let slice = fan_out::list(&mut conn, identity.tenant_id, filter, cursor).await?;
+    Ok(respond::slice(&request, cursor, &slice))
+}
+
+pub(super) async fn retry(
+    identity: Identity,
+    cause: Cause,
+    state: Data<State>,
+    id: Path<FanOutId>,
+    body: Body,
+) -> Result<HttpResponse> {
+    identity.require(SEND)?;
+    let sent = body.read_any().await?;
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
+        fan_out::retry(conn, identity.tenant_id, *id, unit.now()).await
+    };
+    let answer = idempotent::act(&state, &identity, cause, &sent, work).await;
     state.notifier.wake();
     answer
 }
