@@ -96,7 +96,8 @@ pub async fn list(
             return Ok(Slice { rows: read(conn, found).await?, next });
         }
         let Some(last) = last else { return Ok(Slice { rows: read(conn, found).await?, next: None }) };
-        (before, size) = (last, WINDOW);
+        // A row or two that are not wanted need no great second window.
+        (before, size) = (last, (size * 4).min(WINDOW));
     }
     Ok(Slice { rows: read(conn, found).await?, next: Some(before.0) })
 }
