@@ -290,7 +290,7 @@ impl Db {
 
     /// Runs `work` in a transaction: commits when it returns `Ok`, rolls back otherwise, and also when the
     /// future is dropped half way (a client that went away). SQLite's is `IMMEDIATE`, so it never fails late
-    /// for want of the write lock; there those who write at the same time share a commit ([`writers`]).
+    /// for want of the write lock; there those who write at the same time share a commit (`writers`).
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         match &self.pools {
             Pools::Postgres(pool) => finish(begin_postgres(pool).await?, work).await,

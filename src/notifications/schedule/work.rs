@@ -83,7 +83,7 @@ impl Scheduler {
         }
     }
 
-    /// Delivers up to [`BATCHES`] batches, and says when to come back. Of a herd, each is claimed while the one before
+    /// Delivers up to four batches, and says when to come back. Of a herd, each is claimed while the one before
     /// is delivered: on PostgreSQL these are two connections, and the claim costs no time.
     pub async fn run(&self) -> Result<(Counts, Turn)> {
         let mut counts = Counts::default();
