@@ -4,6 +4,7 @@
 // ANSWERS says how many. Each change carries a mark that is used once, so that its bytes are known wherever they pass.
 
 import { join } from 'node:path';
+import { sleep } from '../abuse/api.mjs';
 import { Hub } from './hub.mjs';
 import { Receiver } from './receiver.mjs';
 import { Strace, family } from './strace.mjs';
@@ -26,7 +27,10 @@ export async function syncedFirst(kind) {
     const watched = [server.pid, ...(postgres ? family(postgres.pid) : [])];
     const strace = await Strace.attach(watched, join(hub.folder, 'strace'));
     await Promise.all(Array.from({ length: WRITERS }, (_, n) => write(server, n)));
-    await receiver.until((came) => came.length >= WRITERS + Math.floor(ANSWERS / WRITERS) * WRITERS);
+    const all = WRITERS + Math.floor(ANSWERS / WRITERS) * WRITERS;
+    await receiver.until((came) => came.length >= all);
+    // The receiver has what was sent before strace has seen the end of the sending; who has the answer is past it.
+    while ((await server.attempts('ok')) < all) await sleep(20);
     const calls = await strace.stop();
     const isDurable = postgres ? new PostgresLog(calls, postgres.port, hub.store) : new SqliteLog(calls);
     const answers = tellings(calls, (call) => call.target.startsWith(`${server.port}->`), 'HTTP/1.1 2');
