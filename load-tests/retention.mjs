@@ -6,8 +6,9 @@
 // ROWS / 10 deliveries of a deleted endpoint that never ended, are put into an empty database and pruned by
 // `bellwire prune`. It prints how long that took, the longest transaction (which bounds each statement in it, its
 // commit included) and, on PostgreSQL, the slowest three statements of any kind by the server's own log. Exits 1 if
-// a statement lasted LIMIT_MS (100) or longer, on SQLite a transaction. Needs python3 for its SQLite and Debian's postgresql; run it as root or as
-// a user who may run PostgreSQL. BELLWIRE_BIN names another program.
+// a statement lasted LIMIT_MS (100) or longer, on SQLite a transaction. Needs python3 for its SQLite and Debian's
+// postgresql; run it as root or as a user who may run PostgreSQL. DATABASES (sqlite,postgres); BELLWIRE_BIN names
+// another program.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -114,7 +115,9 @@ function slowest(log) {
 }
 
 let failed = false;
+const databases = (process.env.DATABASES ?? 'sqlite,postgres').split(',');
 for (const [name, work] of [['SQLite', onSqlite], ['PostgreSQL', onPostgres]]) {
+  if (!databases.includes(work === onSqlite ? 'sqlite' : 'postgres')) continue;
   const folder = mkdtempSync(join(tmpdir(), 'bellwire-retention-'));
   try {
     const done = await work(folder);
