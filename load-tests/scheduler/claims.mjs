@@ -6,7 +6,7 @@ import { ended, later, scheduled, sqlTime, users } from './rows.mjs';
 
 const OLD = Number(process.env.OLD ?? 1_000_000);
 const FUTURE = Number(process.env.FUTURE ?? 100_000);
-const PER_SECOND = 20;
+const PER_SECOND = 50;
 const DAY_MS = 86_400_000;
 /** The claims have to be enough for a 99th percentile. */
 const ENOUGH = 500;
