@@ -1,6 +1,7 @@
 //! What lists and counts ask of the database, held against the planners of both: each statement as it is, with its
 //! numbers, in tables of several tenants and users that have been analysed.
 
+use crate::support::plan::plan;
 use crate::support::{Shop, TestDb};
 use bellwire::auth::account::{self, NewUser};
 use bellwire::domain::{NotificationId, UserId};
@@ -8,7 +9,6 @@ use bellwire::notifications::history::{self, HistoryFilter};
 use bellwire::notifications::inbox::{self, InboxFilter};
 use bellwire::storage::{Conn, Db};
 use diesel::connection::{Instrumentation, InstrumentationEvent};
-use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::sync::{Arc, Mutex};
 
@@ -58,34 +58,6 @@ fn literal(bind: &str) -> String {
         Ok(number) if !bind.contains(':') && !bind.contains("Timestamp") => number.to_string(),
         _ => "'2026-03-01 12:00:00'".to_owned(),
     }
-}
-
-#[derive(QueryableByName)]
-struct SqlitePlan {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    detail: String,
-}
-
-#[derive(QueryableByName)]
-struct PostgresPlan {
-    #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
-    line: String,
-}
-
-async fn plan(db: &Db, sql: &str) -> String {
-    let lines: Vec<String> = match &mut db.read().await.unwrap() {
-        Conn::Sqlite(c) => {
-            let explain = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"));
-            let rows: Vec<SqlitePlan> = explain.load(&mut **c).await.unwrap();
-            rows.into_iter().map(|row| row.detail).collect()
-        }
-        Conn::Postgres(c) => {
-            let explain = diesel::sql_query(format!("EXPLAIN {sql}"));
-            let rows: Vec<PostgresPlan> = explain.load(&mut **c).await.unwrap();
-            rows.into_iter().map(|row| row.line).collect()
-        }
-    };
-    lines.join("\n")
 }
 
 /// The first statement of `work` uses this index and no sorting.

@@ -1,6 +1,7 @@
 //! Claims and what follows from them, over both databases: leases, turns, pace, second thoughts, and rows to blame.
 
 use super::world::{World, count, inbox, run, schedule_many, scheduler_on, user_of};
+use crate::support::plan::plan;
 use crate::support::{Shop, TestDb, opening_time};
 use bellwire::domain::Clock;
 use bellwire::notifications::worker::Turn;
@@ -213,34 +214,6 @@ async fn claims_use_the_indexes_that_are_there_for_them(db: TestDb) {
         let plan = plan(db, &sql).await;
         assert!(plan.contains(index), "{statement}: {plan}");
     }
-}
-
-#[derive(QueryableByName)]
-struct SqlitePlan {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    detail: String,
-}
-
-#[derive(QueryableByName)]
-struct PostgresPlan {
-    #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
-    line: String,
-}
-
-async fn plan(db: &bellwire::storage::Db, sql: &str) -> String {
-    let lines: Vec<String> = match &mut db.read().await.unwrap() {
-        Conn::Sqlite(c) => {
-            let explain = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"));
-            let rows: Vec<SqlitePlan> = explain.load(&mut **c).await.unwrap();
-            rows.into_iter().map(|row| row.detail).collect()
-        }
-        Conn::Postgres(c) => {
-            let explain = diesel::sql_query(format!("EXPLAIN {sql}"));
-            let rows: Vec<PostgresPlan> = explain.load(&mut **c).await.unwrap();
-            rows.into_iter().map(|row| row.line).collect()
-        }
-    };
-    lines.join("\n")
 }
 
 /// A row that the database does not take: its icon is longer than the column, which SQLite does not mind.

@@ -6,6 +6,7 @@ pub(crate) mod backend;
 pub(crate) mod caller;
 pub(crate) mod echo;
 pub(crate) mod hub;
+pub(crate) mod plan;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod receiver;
