@@ -18,6 +18,8 @@ const A_BYTE: Duration = Duration::from_micros(1);
 pub(super) struct Noting {
     last: Option<String>,
     under_way: bool,
+    /// Something has changed since the note that is under way was made.
+    stale: bool,
 }
 
 impl ChannelActor {
@@ -54,6 +56,7 @@ impl ChannelActor {
 
     fn note_in(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         if self.noting.under_way || !self.has_past() {
+            self.noting.stale = true;
             return;
         }
         self.noting.under_way = true;
@@ -62,14 +65,17 @@ impl ChannelActor {
         let length = self.noting.last.as_ref().map_or(0, String::len);
         let pause = pause.max(A_BYTE * u32::try_from(length).unwrap_or(u32::MAX));
         ctx.run_later(pause, |channel, ctx| {
+            channel.noting.stale = false;
+            // Who is behind may catch up while this is written, and nobody says so.
+            let goes_on = channel.positions.anyone_behind(&channel.history);
             let written = channel.note();
-            ctx.spawn(written.into_actor(channel).map(|written, channel, ctx| {
+            ctx.spawn(written.into_actor(channel).map(move |written, channel, ctx| {
                 channel.noting.under_way = false;
                 channel.setup.metrics.channels_unnoted.dec();
                 if !written {
                     channel.noting.last = None;
                 }
-                if !written || channel.positions.anyone_behind(&channel.history) {
+                if !written || goes_on || channel.noting.stale {
                     channel.note_soon(ctx);
                 }
             }));
