@@ -7,13 +7,12 @@ use crate::auth::{Tokens, channel_policy, channel_signature, user_signature};
 use crate::catalog::Observer;
 use crate::config::{self, Config};
 use crate::domain::{ChannelName, Clock, Code, Error, Probe, Result, SocketId};
-use crate::http::first_request::FirstRequest;
 use crate::http::routes::health::Started;
-use crate::http::routes::socket::Descriptor;
-use crate::http::{self, State};
+use crate::http::{self, State, server};
 use crate::notifications::notifier::Notifier;
 use crate::notifications::templates;
 use crate::realtime::connect_limit::ConnectLimit;
+use crate::realtime::direct_path::WorkerShard;
 use crate::realtime::frame::{Ending, ToSession};
 use crate::realtime::link::{Deadlines, TICKS_PER_SECOND};
 use crate::realtime::registry::{ConcludeAll, NoteAll, Parts};
@@ -27,9 +26,8 @@ use crate::webhooks::{Doorbell, Endpoints, PusherHooks, SweepActor, Vault};
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
-use actix_web::{App as WebApp, HttpServer, web};
+use actix_web::{App as WebApp, web};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,13 +37,6 @@ use notifications::Workers;
 const SPARE_DESCRIPTORS: u64 = 500;
 /// Connections of one worker at which accepting would pause; we refuse before that.
 const WORKER_CONNECTIONS: usize = 25_600;
-/// How long a jammed or vanished peer may hold data unacknowledged before the kernel drops it: the net under
-/// [`crate::realtime::link::Link::cut`].
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-/// Bytes that the kernel takes of us beyond what the peer has room for.
-const UNSENT_BYTES: u32 = 131_072;
-/// How long a closed connection may linger for its peer's goodbye.
-const LINGER: Duration = Duration::from_millis(200);
 
 /// A process that is ready to serve.
 pub struct App {
@@ -223,50 +214,25 @@ async fn drain_webhooks(endpoints: &Endpoints, hooks: Option<&PusherHooks>, limi
 }
 
 fn bind(state: State, hub: Arc<Hub>, routes: fn(&mut web::ServiceConfig)) -> Result<(Server, SocketAddr)> {
-    let config = state.config.clone();
-    let (address, workers) = (config.server.bind.clone(), workers(&config));
+    let config = &state.config.server;
+    let settings = server::Settings {
+        address: config.bind.clone(),
+        workers: workers(&state.config),
+        handshake: Duration::from_secs(config.handshake_timeout_seconds),
+        shutdown_seconds: (config.shutdown_timeout_seconds / 3).max(1),
+        metrics: state.metrics.clone(),
+    };
     let started = Started(Instant::now());
-    let (metrics, handshake) =
-        (state.metrics.clone(), Duration::from_secs(config.server.handshake_timeout_seconds));
-    let server = HttpServer::new(move || {
+    server::bind(&settings, move || {
         WebApp::new()
             .app_data(web::Data::new(state.clone()))
             .app_data(web::Data::from(hub.clone()))
             .app_data(web::Data::new(started))
+            .app_data(WorkerShard::start())
             .wrap(from_fn(http::cors::share))
             .wrap(from_fn(http::middleware::observe))
             .configure(routes)
     })
-    .workers(workers)
-    .backlog(4_096)
-    .client_request_timeout(handshake)
-    .client_disconnect_timeout(LINGER)
-    .h1_allow_half_closed(false)
-    .disable_signals()
-    .shutdown_timeout((config.server.shutdown_timeout_seconds / 3).max(1))
-    .on_connect(move |io, data| {
-        data.insert(FirstRequest::new(metrics.clone(), handshake));
-        if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
-            prepare(stream);
-            data.insert(Descriptor(stream.as_raw_fd()));
-        }
-    })
-    .bind(&address)
-    .map_err(|e| {
-        Error::new(Code::Invalid, format!("Cannot listen on {address} ([server] bind).")).because(e)
-    })?;
-    let bound = server.addrs().first().copied();
-    let bound = bound.ok_or_else(|| Error::new(Code::Internal, "The server has no address."))?;
-    Ok((server.run(), bound))
-}
-
-/// A socket of ours: small messages leave at once, a peer that vanished is noticed, and a reader that stopped
-/// is felt here soon, instead of megabytes later in the kernel's buffers. Errors mean that the peer has gone.
-fn prepare(stream: &actix_web::rt::net::TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let socket = socket2::SockRef::from(stream);
-    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
 }
 
 fn insist_on_an_app(config: &Config) -> Result<()> {
@@ -478,23 +444,5 @@ impl Doorkeeper for AuthRoom {
 
     fn user_signature_holds(&self, app: &config::App, auth: &str, socket: SocketId, user_data: &str) -> bool {
         user_signature::verify(app, auth, socket, user_data)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use actix_web::rt::net::{TcpListener, TcpStream};
-
-    #[actix_web::test]
-    async fn accepted_sockets_send_small_messages_at_once_and_notice_peers_that_vanish() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        prepare(&accepted);
-        let socket = socket2::SockRef::from(&accepted);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
     }
 }

@@ -12,6 +12,7 @@ pub mod middleware;
 pub mod origin;
 pub mod respond;
 pub mod routes;
+pub mod server;
 pub mod state;
 
 pub use state::State;

@@ -62,6 +62,8 @@ pub enum ToSession {
     Replay(Vec<Arc<Frame>>),
     /// A channel refused the join with this number (its presence is full); the frame tells the client why.
     Refused(ChannelName, u32, Arc<Frame>),
+    /// Something was written past the session: write what is left of it, and ask what has arrived if that is due.
+    Turn,
     /// The client was silent for long: ask whether it is there.
     Ping,
     /// End the connection.

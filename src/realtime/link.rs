@@ -3,6 +3,7 @@
 //! A channel reserves the bytes of a message here before it sends it; the session gives them back when it
 //! takes the message. The sentinel reads the deadlines. `cut` shuts the socket down under a frozen actor.
 
+use super::fan_out::FanOutAddr;
 use super::frame::{Frame, ToSession};
 use crate::domain::{SocketId, TokenId};
 use actix::Recipient;
@@ -50,6 +51,10 @@ pub struct Link {
     /// The token it came with.
     pub token: Option<TokenId>,
     mailbox: OnceLock<Recipient<ToSession>>,
+    /// Who serves it in broadcasts, if it has a direct path.
+    fan_out: OnceLock<Arc<FanOutAddr>>,
+    /// Messages in its mailbox.
+    queued: AtomicUsize,
     budget: usize,
     waiting: AtomicUsize,
     progress_at: AtomicU32,
@@ -79,6 +84,8 @@ impl Link {
             socket,
             token,
             mailbox: OnceLock::new(),
+            fan_out: OnceLock::new(),
+            queued: AtomicUsize::new(0),
             budget,
             waiting: AtomicUsize::new(0),
             progress_at: AtomicU32::new(now),
@@ -98,6 +105,26 @@ impl Link {
         let _ = self.mailbox.set(mailbox);
     }
 
+    /// Notes which thread's fan-out serves the session; when it starts, before it subscribes to anything.
+    pub(super) fn attach_fan_out(&self, fan_out: Arc<FanOutAddr>) {
+        let _ = self.fan_out.set(fan_out);
+    }
+
+    /// Who serves the session in broadcasts; none if its frames all go through its mailbox.
+    pub(super) fn fan_out(&self) -> Option<&Arc<FanOutAddr>> {
+        self.fan_out.get()
+    }
+
+    /// Whether nothing waits for the session to take it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queued.load(Relaxed) == 0
+    }
+
+    /// The session took a message out of its mailbox.
+    pub fn received(&self) {
+        self.queued.fetch_sub(1, Relaxed);
+    }
+
     /// Hands a frame to the session, within its budget of bytes and messages. Never waits. A session with
     /// nothing waiting takes a frame of any size: what one message may weigh is bounded where it is made.
     pub fn deliver(&self, frame: &Arc<Frame>) -> Result<(), Undelivered> {
@@ -115,9 +142,14 @@ impl Link {
     /// Sends the session anything else. Never waits.
     pub fn send(&self, message: ToSession) -> Result<(), Undelivered> {
         let mailbox = self.mailbox.get().ok_or(Undelivered::Gone)?;
-        mailbox.try_send(message).map_err(|e| match e {
-            actix::prelude::SendError::Full(_) => Undelivered::Slow,
-            actix::prelude::SendError::Closed(_) => Undelivered::Gone,
+        // Before it is sent: it may be taken before this returns.
+        self.queued.fetch_add(1, Relaxed);
+        mailbox.try_send(message).map_err(|e| {
+            self.received();
+            match e {
+                actix::prelude::SendError::Full(_) => Undelivered::Slow,
+                actix::prelude::SendError::Closed(_) => Undelivered::Gone,
+            }
         })
     }
 

@@ -22,6 +22,7 @@ mod control;
 mod cors;
 mod demo;
 mod echo;
+mod fan_out;
 mod faults;
 mod forgery;
 mod idempotency;

@@ -13,12 +13,7 @@ use crate::realtime::session::{Opening, Principal, open};
 use actix_web::http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Deserialize;
-use std::os::fd::RawFd;
 use std::time::Instant;
-
-/// The descriptor of a connection's socket, noted when it was accepted.
-#[derive(Debug, Clone, Copy)]
-pub struct Descriptor(pub RawFd);
 
 /// Versions of the protocol that are spoken: 5 and 6 differ from 7 only in what they lack.
 const PROTOCOLS: std::ops::RangeInclusive<u32> = 5..=7;
@@ -66,8 +61,7 @@ async fn connect(
         hub.metrics.refused.with_label_values(&[why]).inc();
         Opening::Refused(ending)
     });
-    let descriptor = request.conn_data::<Descriptor>().map(|d| d.0);
-    open(&hub.into_inner(), opening, descriptor, &request, payload)
+    open(&hub.into_inner(), opening, &request, payload)
 }
 
 async fn judge(

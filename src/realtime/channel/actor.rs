@@ -11,11 +11,11 @@
 
 use super::history::History;
 use super::life::Life;
-use super::message::{Conclude, Publish, Room, Subscribe, Unsubscribe};
+use super::message::{Conclude, CutOff, Publish, Room, Subscribe, Unsubscribe};
 use super::notes::Noting;
 use super::positions::{Doubt, Parked, Positions, Whence};
 use super::presence::{Joined, Presence};
-use super::roster::Roster;
+use super::roster::{Roster, Terms};
 use super::setup::Setup;
 use crate::domain::{ChannelName, Epoch, SocketId};
 use crate::realtime::cursor::Cursor;
@@ -41,6 +41,8 @@ pub struct ChannelActor {
     pub(super) positions: Positions,
     /// Sessions whose subscription waits for a doubt to be settled.
     doubted: HashSet<SocketId>,
+    /// Made when it first says something.
+    pub(super) terms: Option<Terms>,
     seen: u64,
     pub(super) noting: Noting,
     resting: Option<SpawnHandle>,
@@ -60,6 +62,7 @@ impl ChannelActor {
             history,
             positions: Positions::default(),
             doubted: HashSet::new(),
+            terms: None,
             seen: 0,
             noting: Noting::default(),
             resting: None,
@@ -286,6 +289,14 @@ impl Handler<Room> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, _: Room, _: &mut Self::Context) {}
+}
+
+impl Handler<CutOff> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, CutOff(slow): CutOff, ctx: &mut Self::Context) {
+        self.drop_slow(slow, ctx);
+    }
 }
 
 impl Handler<Conclude> for ChannelActor {

@@ -51,6 +51,11 @@ pub struct Note;
 #[rtype(result = "()")]
 pub struct Room;
 
+/// These subscribers were over their budget and are being cut off.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CutOff(pub Vec<SocketId>);
+
 /// The process is about to end: tell back ends now what has gone and waits for the end of its grace.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

@@ -3,8 +3,9 @@
 use super::actor::ChannelActor;
 use super::cache::Found;
 use super::life::News;
+use super::message::Room;
 use super::positions::Parked;
-use super::roster::{Broadcast, cut_off};
+use super::roster::{Terms, cut_off};
 use crate::domain::{ChannelFact, ChannelNotice, SocketId};
 use crate::realtime::frame::{Departure, Frame, Publication, ToSession};
 use crate::realtime::link::{Link, Undelivered};
@@ -100,19 +101,36 @@ impl ChannelActor {
     }
 
     pub(super) fn say(&mut self, frame: &Arc<Frame>, except: Option<SocketId>, ctx: &mut Context<Self>) {
-        let outcome = self.roster.broadcast(frame, except);
-        self.account(&outcome);
-        // Those that are gone leave by themselves, and then say how.
-        for socket in outcome.slow {
-            self.drop_subscriber(socket, Departure::Broken, ctx);
+        if self.roster.is_empty() {
+            return;
+        }
+        let terms = self.terms(ctx);
+        let outcome = self.roster.broadcast(frame, except, &terms);
+        self.setup.metrics.messages_out.inc_by(outcome.delivered as u64);
+        self.drop_slow(outcome.slow, ctx);
+        if let Some(full) = outcome.full {
+            let until_room = async move {
+                // An error says that it has died, and then nothing is to be waited for.
+                let _ = full.send(Room).await;
+            };
+            ctx.wait(until_room.into_actor(self));
         }
     }
 
-    fn account(&self, outcome: &Broadcast) {
-        self.setup.metrics.messages_out.inc_by(outcome.delivered as u64);
-        for socket in &outcome.slow {
+    fn terms(&mut self, ctx: &mut Context<Self>) -> Terms {
+        let new = || Terms {
+            channel: Arc::new(ctx.address().downgrade().recipient()),
+            metrics: self.setup.metrics.clone(),
+        };
+        self.terms.get_or_insert_with(new).clone()
+    }
+
+    /// Drops those that were cut off because they did not keep up.
+    pub(super) fn drop_slow(&mut self, slow: Vec<SocketId>, ctx: &mut Context<Self>) {
+        for socket in slow {
             tracing::warn!(channel = %self.name(), %socket, "cut off a slow consumer");
             self.setup.metrics.refused.with_label_values(&["slow_consumer"]).inc();
+            self.drop_subscriber(socket, Departure::Broken, ctx);
         }
     }
 

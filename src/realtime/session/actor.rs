@@ -18,7 +18,9 @@ use super::opening::{Accepted, Opening};
 use super::rate::{Meter, Rate};
 use crate::domain::{ChannelName, SocketId};
 use crate::realtime::channel::Member;
+use crate::realtime::client_stream::{DirectWriter, SocketHandle};
 use crate::realtime::cursor::{Cursor, Identity};
+use crate::realtime::direct_path::{OpenPath, WorkerShard};
 use crate::realtime::frame::{Departure, Ending, Frame, Publication, ToSession};
 use crate::realtime::hub::Hub;
 use crate::realtime::link::Link;
@@ -32,9 +34,9 @@ use actix_web_actors::ws;
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::TryStreamExt;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,11 +46,10 @@ const SPARE_SLOTS: usize = 8;
 /// How long one who is turned away may take to answer our goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Upgrades a request to a WebSocket and starts its session. `descriptor` is the connection's socket.
+/// Upgrades a request to a WebSocket and starts its session.
 pub fn open(
     hub: &Arc<Hub>,
     opening: Opening,
-    descriptor: Option<RawFd>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
@@ -59,7 +60,11 @@ pub fn open(
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).filter_map(|offer| offer.to_str().ok());
     let agreement = hub.compression.then(|| Agreement::among(offers)).flatten();
     let inflater = agreement.map(|_| Box::new(Inflater::new(limits.message_bytes)));
-    let actor = SessionActor::new(hub, opening, descriptor, fault.clone());
+    let socket = request.conn_data::<SocketHandle>().cloned();
+    let shard = request.app_data::<WorkerShard>().filter(|_| agreement.is_none()).cloned();
+    let direct = socket.as_ref().zip(shard).map(|(socket, shard)| (socket.writer.clone(), shard));
+    let actor =
+        SessionActor::new(hub, opening, socket.map(|socket| socket.descriptor), direct, fault.clone());
     let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
     let clock = hub.table.clock().clone();
     let guarded = Guard::new(payload, watch, inflater, fault, actor.link.clone(), clock);
@@ -82,7 +87,11 @@ struct SessionActor {
     /// An error when the connection is only told why not.
     accepted: Result<Accepted, Ending>,
     fragments: Fragments,
-    confirmations: Confirmations,
+    confirmations: Rc<RefCell<Confirmations>>,
+    /// What a direct path leads through, if there can be one.
+    direct: Option<(Weak<DirectWriter>, WorkerShard)>,
+    /// Open from the start to our goodbye.
+    path: Option<OpenPath>,
     departure: Departure,
     /// How many more pings and unasked pongs the client may send now: each costs a write, and they are no messages.
     control_frames: Meter,
@@ -97,6 +106,7 @@ impl SessionActor {
         hub: &Arc<Hub>,
         opening: Opening,
         descriptor: Option<RawFd>,
+        direct: Option<(Weak<DirectWriter>, WorkerShard)>,
         fault: Rc<Cell<Option<Fault>>>,
     ) -> Self {
         let socket = SocketId::from_bits(rand::random());
@@ -108,7 +118,9 @@ impl SessionActor {
             link,
             accepted,
             fragments: Fragments::new(hub.limits.message_bytes, hub.limits.message_fragments),
-            confirmations: Confirmations::default(),
+            confirmations: Rc::default(),
+            direct,
+            path: None,
             departure: Departure::Broken,
             control_frames: Meter::new(Rate::new(
                 hub.limits.control_frames_per_second,
@@ -117,6 +129,13 @@ impl SessionActor {
             fault,
             said_goodbye: None,
         }
+    }
+
+    /// Has broadcasts written to the client past this actor, where that can be.
+    fn open_path(&mut self) {
+        let asks_at_once = self.hub.channels.confirm_ms == 0;
+        let Some((writer, shard)) = self.direct.take() else { return };
+        self.path = shard.open(&self.link, &writer, &self.confirmations, asks_at_once);
     }
 
     fn now(&self) -> u32 {
@@ -173,7 +192,7 @@ impl SessionActor {
             Effect::Publish(channel, publication) => self.publish(channel, publication, ctx),
             Effect::Join(channel, member, number) => self.join(channel, member, number, ctx),
             Effect::Leave(channel) => {
-                self.confirmations.leave(&channel);
+                self.confirmations.borrow_mut().leave(&channel);
                 if let Ok(accepted) = &self.accepted {
                     let departure = Departure::Unsubscribed;
                     self.hub.leave(&accepted.app.id, self.link.socket, vec![channel], departure);
@@ -229,14 +248,13 @@ impl SessionActor {
                 (None, None) => return None,
             },
         };
-        Some(self.confirmations.follow(channel, || Cursor::new(identity)))
+        Some(self.confirmations.borrow_mut().follow(channel, || Cursor::new(identity)))
     }
 
     fn write(&mut self, frame: &Frame, ctx: &mut ws::WebsocketContext<Self>) {
         ctx.text(frame.text.clone());
-        if let Some((channel, offset)) = &frame.place
-            && self.confirmations.sent(channel, *offset)
-        {
+        let is_due = self.confirmations.borrow_mut().wrote(frame);
+        if is_due {
             self.ask_soon(ctx);
         }
     }
@@ -245,23 +263,30 @@ impl SessionActor {
     fn ask_soon(&mut self, ctx: &mut ws::WebsocketContext<Self>) {
         let pause = Duration::from_millis(self.hub.channels.confirm_ms);
         if pause.is_zero() {
-            return ctx.ping(&self.confirmations.ask());
+            return ctx.ping(&self.confirmations.borrow_mut().ask());
         }
-        self.confirmations.arm();
+        self.confirmations.borrow_mut().arm();
         ctx.run_later(pause, |session, ctx| {
             if session.said_goodbye.is_none() {
-                ctx.ping(&session.confirmations.ask());
+                ctx.ping(&session.confirmations.borrow_mut().ask());
             }
         });
     }
 
+    fn ask_if_due(&mut self, ctx: &mut ws::WebsocketContext<Self>) {
+        if self.said_goodbye.is_none() && self.confirmations.borrow().is_due() {
+            self.ask_soon(ctx);
+        }
+    }
+
     fn pong(&mut self, payload: &[u8], ctx: &mut ws::WebsocketContext<Self>) {
-        if !self.confirmations.answered(payload) {
+        let is_answer = self.confirmations.borrow_mut().answered(payload);
+        if !is_answer {
             if !self.may_control() {
                 self.fault(Fault::ControlFlood, ctx);
             }
-        } else if self.confirmations.is_due() && self.said_goodbye.is_none() {
-            self.ask_soon(ctx);
+        } else {
+            self.ask_if_due(ctx);
         }
     }
 
@@ -292,6 +317,7 @@ impl SessionActor {
             self.departure = Departure::Closed;
         }
         self.link.ending(self.now());
+        self.path = None;
         if self.said_goodbye.is_none() {
             self.said_goodbye = Some(ending.code);
             let description = Some(ending.reason.to_owned());
@@ -314,6 +340,7 @@ impl SessionActor {
 
     /// The client says goodbye, and gets its own back if it is the first.
     fn goodbye(&mut self, reason: Option<ws::CloseReason>, ctx: &mut ws::WebsocketContext<Self>) {
+        self.path = None;
         match self.said_goodbye {
             None => {
                 self.departure = departure(reason.as_ref());
@@ -321,7 +348,7 @@ impl SessionActor {
             }
             // A client answers with the code that it got: it has read everything that we have ever said.
             Some(ours) if reason.is_some_and(|theirs| u16::from(theirs.code) == ours) => {
-                self.confirmations.all_arrived();
+                self.confirmations.borrow().all_arrived();
             }
             Some(_) => {}
         }
@@ -389,6 +416,7 @@ impl Actor for SessionActor {
             self.carry_out_all(effects, ctx);
         }
         self.link.attach(ctx.address().recipient());
+        self.open_path();
     }
 }
 
@@ -411,6 +439,7 @@ impl Handler<ToSession> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, message: ToSession, ctx: &mut Self::Context) {
+        self.link.received();
         if let ToSession::Frame(frame) = &message {
             self.link.taken(frame.text.len(), self.now());
         }
@@ -432,6 +461,7 @@ impl Handler<ToSession> for SessionActor {
                 self.note_subscriptions();
                 self.say(frame.text.clone(), ctx);
             }
+            ToSession::Turn => self.ask_if_due(ctx),
             ToSession::Ping => self.say(pusher::ping(), ctx),
             ToSession::End(ending) => self.end(ending, ctx),
         }

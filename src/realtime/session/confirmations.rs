@@ -7,6 +7,7 @@
 
 use crate::domain::ChannelName;
 use crate::realtime::cursor::Cursor;
+use crate::realtime::frame::Frame;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -65,6 +66,11 @@ impl Confirmations {
         }
         track.sent = offset;
         self.is_due()
+    }
+
+    /// The same of a frame; what no stream keeps is not asked about.
+    pub fn wrote(&mut self, frame: &Frame) -> bool {
+        frame.place.as_ref().is_some_and(|(channel, offset)| self.sent(channel, *offset))
     }
 
     /// The next [`Confirmations::ask`] is on its way: until then none is due.

@@ -4,7 +4,6 @@ use super::TestDb;
 use super::hub::TestHub;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bellwire::config::Config;
-use bellwire::http::routes::socket::Descriptor;
 use bellwire::realtime::Hub;
 use bellwire::realtime::session::{Effect, Mind, Opening, open};
 use bytes::Bytes;
@@ -32,8 +31,7 @@ async fn echo(
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
     let opening = Opening::Minded(hub.apps[0].clone(), Box::new(Echo));
-    let descriptor = request.conn_data::<Descriptor>().map(|d| d.0);
-    open(&hub.into_inner(), opening, descriptor, &request, payload)
+    open(&hub.into_inner(), opening, &request, payload)
 }
 
 /// A server that echoes at `/echo` and has all its other routes.
