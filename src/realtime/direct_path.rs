@@ -91,13 +91,16 @@ impl Drop for OpenPath {
 }
 
 impl DirectPath {
-    /// Writes the frame to the client, with the question whether it has arrived if one is due. False if something
+    /// Writes frames to the client, with the question whether they have arrived if one is due. False if something
     /// else stands unsent; then nothing was done.
-    pub(super) fn write(&self, frame: &Frame, bytes: &Bytes, link: &Link) -> bool {
+    pub(super) fn write(&self, frames: &[Arc<Frame>], bytes: &Bytes, link: &Link) -> bool {
         if !self.writer.is_clear() {
             return false;
         }
-        let is_due = self.confirmations.borrow_mut().wrote(frame);
+        let is_due = {
+            let mut confirmations = self.confirmations.borrow_mut();
+            frames.iter().fold(false, |due, frame| confirmations.wrote(frame) || due)
+        };
         let ask = (is_due && self.asks_at_once).then(|| framing::ping(self.confirmations.borrow_mut().ask()));
         let tail = ask.as_deref().unwrap_or_default();
         let is_through = self.writer.write_past(bytes, tail).unwrap_or(true);

@@ -3,26 +3,35 @@
 //! subscriber. The hot path.
 //!
 //! A subscriber for whom nothing waits, neither in its mailbox nor at its socket, has the frame written to it at once,
-//! past its session ([`DirectPath`]); any other gets it through its mailbox, behind what waits there. So the order
-//! of frames holds, and who reads slowly is found and cut off as ever ([`Link::deliver`]).
+//! past its session ([`DirectPath`](super::direct_path)); any other gets it through its mailbox, behind what waits there.
+//! So the order of frames holds, and who reads slowly is found and cut off as ever
+//! ([`Link::deliver`](super::link::Link::deliver)). Frames that came while others were written go out together, in
+//! one write a subscriber ([`Batch`]).
 //!
-//! Mailbox: 1,024 fan-outs. A channel that finds it full still sends what it was at, and does nothing else until that
-//! is done: then its own mailbox fills, and publishers are told. When this actor dies, channels hand frames to the
-//! mailboxes of sessions themselves, as they do for sessions without a direct path.
+//! Mailbox and queue: 1,024 frames each. A channel that finds the mailbox full still sends what it was at, and does
+//! nothing else until that is taken: then its own mailbox fills, and publishers are told. When this actor dies, channels
+//! hand frames to the mailboxes of sessions themselves, as they do for sessions without a direct path.
+
+mod batch;
 
 use super::channel::message::{CutOff, Room};
-use super::channel::roster::cut_off;
-use super::direct_path::{DirectPath, DirectPaths};
+use super::direct_path::DirectPaths;
 use super::frame::Frame;
-use super::link::{Link, Undelivered};
+use super::link::Link;
 use crate::domain::SocketId;
 use crate::telemetry::Metrics;
 use actix::WeakRecipient;
 use actix::prelude::*;
+use batch::Batch;
 use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
-const MAILBOX: usize = 1_024;
+/// Frames that may wait: in the mailbox, and in the queue behind it.
+const WAITING: usize = 1_024;
 
 /// Subscribers served in a row, in one or two milliseconds, before others on the thread have their turn.
 const STRETCH: usize = 256;
@@ -51,12 +60,22 @@ pub struct FanOut {
 /// See the module.
 pub struct FanOutActor {
     paths: DirectPaths,
+    queue: Rc<Queue>,
+}
+
+/// What the actor has taken and its task has not come to.
+#[derive(Default)]
+struct Queue {
+    waiting: RefCell<VecDeque<FanOut>>,
+    /// Whether the task is there.
+    is_served: Cell<bool>,
+    has_room: Notify,
 }
 
 impl FanOutActor {
     /// Starts on this thread, for the sessions with these paths.
     pub(super) fn start_here(paths: DirectPaths) -> FanOutAddr {
-        Self { paths }.start()
+        Self { paths, queue: Rc::default() }.start()
     }
 }
 
@@ -64,26 +83,25 @@ impl Actor for FanOutActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.set_mailbox_capacity(WAITING);
     }
 }
 
 impl Handler<FanOut> for FanOutActor {
     type Result = ();
 
+    /// Queues it for a task beside the actor, which has its turn when the mailbox is empty: by then all is there that
+    /// can go out together.
     fn handle(&mut self, fan_out: FanOut, ctx: &mut Self::Context) {
-        if fan_out.links.len() <= STRETCH {
-            return fan_out.serve(&self.paths, 0);
+        self.queue.waiting.borrow_mut().push_back(fan_out);
+        if !self.queue.is_served.replace(true) {
+            actix::spawn(serve(self.paths.clone(), self.queue.clone()));
         }
-        let paths = self.paths.clone();
-        let in_stretches = async move {
-            for from in (0..fan_out.links.len()).step_by(STRETCH) {
-                fan_out.serve(&paths, from);
-                tokio::task::yield_now().await;
-            }
-        };
-        // The next one waits until this is done.
-        ctx.wait(in_stretches.into_actor(self));
+        if self.queue.waiting.borrow().len() >= WAITING {
+            let queue = self.queue.clone();
+            let until_room = async move { queue.has_room.notified().await };
+            ctx.wait(until_room.into_actor(self));
+        }
     }
 }
 
@@ -93,43 +111,23 @@ impl Handler<Room> for FanOutActor {
     fn handle(&mut self, _: Room, _: &mut Self::Context) {}
 }
 
-impl FanOut {
-    /// Serves a stretch of the subscribers.
-    fn serve(&self, paths: &DirectPaths, from: usize) {
-        let (mut served, mut slow) = (0, Vec::new());
-        paths.with(|paths| {
-            for link in self.links[from..].iter().take(STRETCH) {
-                if self.except == Some(link.socket) {
-                    continue;
-                }
-                match self.hand(link, paths.get(&link.socket)) {
-                    Ok(()) => served += 1,
-                    Err(Undelivered::Slow) => {
-                        cut_off(link);
-                        slow.push(link.socket);
-                    }
-                    // It leaves by itself, and then says how.
-                    Err(Undelivered::Gone) => {}
-                }
+/// Serves all that waits, a batch after another.
+async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
+    let mut in_a_row = 0;
+    loop {
+        let batch = Batch::first_of(&mut queue.waiting.borrow_mut());
+        let Some(batch) = batch else { break };
+        queue.has_room.notify_one();
+        for links in batch.links.chunks(STRETCH) {
+            if in_a_row + links.len() > STRETCH {
+                tokio::task::yield_now().await;
+                in_a_row = 0;
             }
-        });
-        self.metrics.messages_out.inc_by(served);
-        if let Some(channel) = self.channel.upgrade().filter(|_| !slow.is_empty()) {
-            // Like a leave: one a subscription, and a lost one would leave a ghost.
-            channel.do_send(CutOff(slow));
+            paths.with(|paths| batch.serve(links, &paths));
+            in_a_row += links.len();
         }
     }
-
-    fn hand(&self, link: &Arc<Link>, path: Option<&DirectPath>) -> Result<(), Undelivered> {
-        let direct = path.filter(|_| link.is_idle());
-        if !direct.is_some_and(|path| path.write(&self.frame, &self.bytes, link)) {
-            return link.deliver(&self.frame);
-        }
-        if let Some(published) = self.frame.published {
-            self.metrics.publish_to_write.observe(published.elapsed().as_secs_f64());
-        }
-        Ok(())
-    }
+    queue.is_served.set(false);
 }
 
 #[cfg(test)]
@@ -216,16 +214,15 @@ mod tests {
             Subscriber { link, path, confirmations, client, mailbox, _stream: stream }
         }
 
-        /// Has the frame handed to the subscriber, and waits until it is.
+        fn message(&self, frame: &Arc<Frame>, links: Arc<Vec<Arc<Link>>>) -> FanOut {
+            let (frame, bytes) = (frame.clone(), framing::text(&frame.text));
+            let channel = Arc::new(self.channel.downgrade().recipient());
+            FanOut { frame, bytes, links, except: None, channel, metrics: self.metrics.clone() }
+        }
+
+        /// Has the frame handed to the subscriber.
         async fn fan_out(&self, frame: &Arc<Frame>, to: &Subscriber) {
-            let fan_out = FanOut {
-                frame: frame.clone(),
-                bytes: framing::text(&frame.text),
-                links: Arc::new(vec![to.link.clone()]),
-                except: None,
-                channel: Arc::new(self.channel.downgrade().recipient()),
-                metrics: self.metrics.clone(),
-            };
+            let fan_out = self.message(frame, Arc::new(vec![to.link.clone()]));
             to.link.fan_out().unwrap().send(fan_out).await.unwrap();
         }
     }
@@ -310,6 +307,38 @@ mod tests {
             } else {
                 assert!(matches!(one.mailbox.recv().await, Some(ToSession::Turn)), "its session asks");
             }
+        }
+    }
+
+    #[actix_rt::test]
+    async fn frames_that_came_together_are_written_together_and_only_to_those_who_get_all_of_them() {
+        let scene = Scene::new();
+        let (mut one, mut two) = (scene.subscriber(100, true).await, scene.subscriber(100, true).await);
+        let both = Arc::new(vec![one.link.clone(), two.link.clone()]);
+        let fan_out = one.link.fan_out().unwrap().clone();
+        fan_out.do_send(scene.message(&frame("a"), both.clone()));
+        fan_out.do_send(scene.message(&frame("b"), both.clone()));
+        fan_out.do_send(scene.message(&frame("c"), Arc::new(vec![two.link.clone()])));
+        fan_out.do_send(scene.message(&frame("d"), both));
+        fan_out.send(Room).await.unwrap();
+        let frames = |texts: &[&str]| texts.iter().flat_map(|text| framing::text(text)).collect::<Vec<u8>>();
+        assert_eq!(one.read(9).await, frames(&["a", "b", "d"]));
+        assert_eq!(two.read(12).await, frames(&["a", "b", "c", "d"]));
+        assert_eq!(scene.metrics.messages_out.get(), 7);
+    }
+
+    #[actix_rt::test]
+    async fn a_flood_is_taken_as_fast_as_it_is_served_and_nothing_of_it_is_lost() {
+        let scene = Scene::new();
+        let mut one = scene.subscriber(100, true).await;
+        let links = Arc::new(vec![one.link.clone()]);
+        let fan_out = one.link.fan_out().unwrap().clone();
+        for n in 0..3 * WAITING {
+            fan_out.do_send(scene.message(&frame(&format!("{n:04}")), links.clone()));
+        }
+        fan_out.send(Room).await.unwrap();
+        for n in 0..3 * WAITING {
+            assert_eq!(one.read(6).await, framing::text(&format!("{n:04}")));
         }
     }
 }
