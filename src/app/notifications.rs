@@ -2,9 +2,7 @@
 
 use crate::config::Config;
 use crate::domain::{Clock, Probe, Result, TellOfEvents};
-use crate::notifications::carriers::Carrier;
-use crate::notifications::carriers::email::Email;
-use crate::notifications::carriers::webhook::Webhook;
+use crate::notifications::Channel;
 use crate::notifications::carriers::work::CarrierWork;
 use crate::notifications::digest_work::DigestWork;
 use crate::notifications::event_work::{self, EventWork};
@@ -37,16 +35,11 @@ impl Workers {
         event_work::begin(db, clock.now()).await?;
         let limits = Arc::new(SendLimits::of(&config.notifications));
         let herald = || Herald::new(registry.clone().recipient(), metrics.clone());
-        let start = |work: Box<dyn Work + Send>| WorkerActor::start(work, clock.clone(), &arbiter.handle());
+        let start = |work: Box<dyn Work + Send>| {
+            (work.name(), WorkerActor::start(work, clock.clone(), &arbiter.handle()))
+        };
         let fan_out =
             FanOutWork { db: db.clone(), clock: clock.clone(), limits: limits.clone(), herald: herald() };
-        let carried = |carrier: Arc<dyn Carrier>| {
-            let (db, clock, herald) = (db.clone(), clock.clone(), Some(herald()));
-            start(Box::new(CarrierWork { db, clock, herald, carrier }))
-        };
-        let webhook = carried(Arc::new(Webhook { db: db.clone(), clock: clock.clone() }));
-        let smtp = config.notifications.smtp.clone();
-        let email = carried(Arc::new(Email { db: db.clone(), clock: clock.clone(), smtp }));
         let digests = DigestWork { db: db.clone(), clock: clock.clone(), herald: Some(herald()) };
         let events = start(Box::new(EventWork {
             db: db.clone(),
@@ -56,20 +49,20 @@ impl Workers {
             seen: Arc::default(),
         }));
         // Its mailbox is empty yet; and who is not told of events looks for them.
-        let _ = registry.try_send(TellOfEvents(events.clone().recipient()));
-        let running = vec![
-            ("event subscriptions", events),
-            ("digests", start(Box::new(digests))),
-            ("notifications to many", start(Box::new(fan_out))),
-            ("notifications by webhook", webhook),
-            ("notifications by e-mail", email),
-        ];
+        let _ = registry.try_send(TellOfEvents(events.1.clone().recipient()));
+        let mut running = vec![events, start(Box::new(digests)), start(Box::new(fan_out))];
+        for channel in Channel::ALL {
+            let carrier = channel.driver().carrier((db, clock), &config.notifications);
+            let (db, clock, herald) = (db.clone(), clock.clone(), Some(herald()));
+            running
+                .extend(carrier.map(|carrier| start(Box::new(CarrierWork { db, clock, herald, carrier }))));
+        }
         let mut workers = Self { limits, running };
         // It wakes the others when it has work for them.
         let listeners = Listeners { herald: herald(), notifier: workers.notifier() };
         let pace = config.notifications.scheduled_per_minute;
         let scheduler = Scheduler::new((db.clone(), clock.clone()), pace, metrics.clone(), Some(listeners));
-        workers.running.push(("scheduled notifications", start(Box::new(scheduler))));
+        workers.running.push(start(Box::new(scheduler)));
         Ok(workers)
     }
 

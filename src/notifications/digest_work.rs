@@ -140,7 +140,7 @@ async fn send_these(conn: &mut Conn, rows: Vec<Row>, now: Timestamp) -> Result<O
             finish(conn, row, End::Failed("expired", message), now).await?;
             continue;
         }
-        let code = if row.channel_type == Channel::Email { "digest_email" } else { "digest_in_app" };
+        let code = row.channel_type.driver().digest_template();
         let texts = if let Some(texts) = wordings.get(&(row.tenant_id, code)) {
             Arc::clone(texts)
         } else {

@@ -111,15 +111,25 @@ impl Draft {
 
     /// The same in words that were picked, and found good, before.
     pub async fn message_from(&self, conn: &mut Conn, kept: Option<Shelf>) -> Result<Message> {
-        let content = match (&self.words, kept) {
-            (Words::Plain { title, body }, _) => Content::Words { title: title.clone(), body: body.clone() },
-            (Words::Template { template, variables }, kept) => {
-                let gone = || Error::field("template", "The template is not there any more.");
-                let wordings = Wordings::of_shelf(conn, kept.ok_or_else(gone)?, template).await?;
+        let content = match &self.words {
+            Words::Plain { title, body } => Content::Words { title: title.clone(), body: body.clone() },
+            Words::Template { template, variables } => {
+                let wordings = Wordings::of_shelf(conn, self.shelf_of(kept)?, template).await?;
                 Content::Template { wordings: Arc::new(wordings), variables: variables.clone() }
             }
         };
         Ok(self.message_of(content))
+    }
+
+    /// The shelf that was kept for its words: an empty one where they are no template's.
+    pub(super) fn shelf_of(&self, kept: Option<Shelf>) -> Result<Shelf> {
+        match (&self.words, kept) {
+            (_, Some(kept)) => Ok(kept),
+            (Words::Plain { .. }, None) => Ok(Shelf::default()),
+            (Words::Template { .. }, None) => {
+                Err(Error::field("template", "The template is not there any more."))
+            }
+        }
     }
 
     fn message_of(&self, content: Content) -> Message {

@@ -267,7 +267,7 @@ async fn send_to_page(
     terms: Terms<'_>,
 ) -> Result<([i64; 3], Vec<NewEvent>)> {
     if draft.window.is_some() {
-        let (scheduled, failed) = send_best::page(conn, tenant, users, draft, terms.now).await?;
+        let (scheduled, failed) = send_best::page(conn, tenant, users, (draft, shelf), terms.now).await?;
         return Ok(([scheduled, 0, failed], Vec::new()));
     }
     let message = draft.message_from(conn, shelf).await?;

@@ -6,8 +6,10 @@
 //! - Whether and how: [`preferences`] and [`subscriptions`] hold what people chose, [`decision`] applies it.
 //! - In which words: [`template`].
 //! - Into being: [`dispatch()`](dispatch::dispatch) writes what was decided, for [`recipients`] read from rows.
+//! - To its recipient: each channel has a [`ChannelDriver`](channel_driver::ChannelDriver). That of the inbox delivers at
+//!   once; what is for another leaves by its [carrier](carriers).
 //! - Asked for: [`draft`] and [`send`], which goes on by [`fan_out`] where there are many; [`history`] tells what became
-//!   of it. What is for other channels than the inbox leaves by its [carrier](carriers). Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
+//!   of it. Work that waits in rows is done by a [`worker`] each, whom the [`notifier`] wakes.
 //! - The words of the tables and of the wire: [`kind`], [`channel`], [`priority`], [`status`].
 //!
 //! Around it are the rows: [`templates`], the system's words and the tenants' own, in versions; `engagement`, what is known
@@ -17,6 +19,7 @@ pub mod asked_time;
 pub mod best_time;
 pub mod carriers;
 pub mod channel;
+pub mod channel_driver;
 pub mod charges;
 pub mod choices;
 pub mod decision;

@@ -5,6 +5,7 @@ use super::draft::Draft;
 use super::readers::Readers;
 use super::schedule::{self, Planned};
 use super::send::{RecipientReport, SendReport};
+use super::templates::Shelf;
 use crate::domain::{Fields, Result, TenantId, Timestamp, UserId};
 use crate::storage::Conn;
 
@@ -36,7 +37,7 @@ pub(super) async fn report(
         draft.message(conn, tenant, Readers::These(users)).await?;
     }
     let mut recipients = Vec::with_capacity(users.len());
-    for (user, planned) in schedule::plan(conn, tenant, users, draft, now).await? {
+    for (user, planned) in schedule::plan(conn, tenant, users, (draft, None), now).await? {
         match planned {
             Err(error) if is_one => return Err(error),
             planned => recipients.push(recipient(user, planned)),
@@ -77,15 +78,17 @@ fn recipient(user: UserId, planned: Result<Planned>) -> RecipientReport {
     }
 }
 
-/// Schedules a page of a fan-out: how many it goes to, and to how many it cannot be sent.
+/// Schedules a page of a fan-out, in the words that were kept for it: how many it goes to, and to how many it cannot be
+/// sent.
 pub(super) async fn page(
     conn: &mut Conn,
     tenant: TenantId,
     users: &[UserId],
-    draft: &Draft,
+    (draft, kept): (&Draft, Option<Shelf>),
     now: Timestamp,
 ) -> Result<(i64, i64)> {
-    let plans = schedule::plan(conn, tenant, users, draft, now).await?;
+    let shelf = draft.shelf_of(kept)?;
+    let plans = schedule::plan(conn, tenant, users, (draft, Some(&shelf)), now).await?;
     let failed = plans.iter().filter(|(_, planned)| planned.is_err()).count();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     Ok((count(plans.len() - failed), count(failed)))

@@ -28,6 +28,7 @@ mod forgery;
 mod idempotency;
 mod kill;
 mod kill_bad_endpoints;
+mod kill_notifications;
 mod kill_strategies;
 mod notification_indexes;
 mod notification_templates;

@@ -1,10 +1,13 @@
 //! How many statements a change costs: what a request asks of the database is written down here, so that a
 //! needless one is noticed.
 
+use crate::notifications::desk::{Desk, message};
 use crate::support::{Shop, TestDb};
 use bellwire::catalog::product::{self, ProductChanges, ProductFilter};
 use bellwire::catalog::{category, order};
 use bellwire::domain::{Fields, ProductId};
+use bellwire::notifications::Channel;
+use bellwire::notifications::dispatch::Message;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -120,4 +123,31 @@ async fn a_list_of_any_length_is_two_or_three_statements() {
         order::list(&mut conn, shop.tenant, &filter, &page).await.unwrap()
     });
     assert_eq!(orders.await, ["SELECT orders", "SELECT order_items"]);
+}
+
+#[actix_rt::test]
+async fn a_batch_of_notifications_costs_as_many_statements_as_one() {
+    let (db, shop) = observed().await;
+    let desk = Desk { shop };
+    let everywhere = || Message { channels: Some(Channel::ALL.iter().copied().collect()), ..message() };
+    for count in [1, 20] {
+        let notices: Vec<_> = (0..count).map(|_| desk.notice(desk.shop.user, everywhere())).collect();
+        let mut asked = statements(&db, desk.dispatch(&notices)).await;
+        // SQLite is given the rows of one insert one by one, without a way to the database between them.
+        asked.dedup();
+        let expected = [
+            "BEGIN",
+            // Users with their tenants.
+            "SELECT WHERE",
+            "SELECT user_notification_preferences",
+            "INSERT in_app_notifications",
+            "INSERT notification_log",
+            "INSERT notification_engagement",
+            "INSERT notification_engagement_totals",
+            "SELECT webhooks",
+            "INSERT events",
+            "COMMIT",
+        ];
+        assert_eq!(asked, expected, "of {count}");
+    }
 }

@@ -1,17 +1,22 @@
-//! `Email`: notifications by e-mail, through the SMTP server of `[notifications.smtp]`.
+//! Notifications by e-mail: the channel, [`EmailChannel`], and its carrier, [`Email`], through the SMTP server of
+//! `[notifications.smtp]`.
 //!
 //! Letters are sent outside of any transaction, by a few connections at once. One that is cut off between the server's
 //! answer and ours being written down goes out again, with the same Message-ID.
 
 use super::smtp::Session;
 use super::{Carrier, CarryFailure, Handover, Letter, queue};
-use crate::config::Smtp;
+use crate::config::{Notifications, Smtp};
 use crate::domain::{Clock, Committed, Result};
 use crate::notifications::Channel;
+use crate::notifications::channel_driver::{ChannelDriver, Envelope};
+use crate::notifications::recipients::Recipient;
+use crate::notifications::template::Rendered;
 use crate::storage::{Conn, Db};
 use futures_util::future::{LocalBoxFuture, join_all};
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections to the server at once.
@@ -19,6 +24,27 @@ const LANES: usize = 4;
 
 /// Letters of one connection.
 const EACH: usize = 4;
+
+/// To the address in the recipient's row, with a subject and HTML where the template has them.
+pub struct EmailChannel;
+
+impl ChannelDriver for EmailChannel {
+    fn envelope(&self, recipient: &Recipient, words: &Rendered) -> Envelope {
+        Envelope {
+            address: Some(recipient.email.clone()),
+            subject: words.subject.as_ref().unwrap_or(&words.title).clone(),
+            body_html: words.body_html.clone(),
+        }
+    }
+
+    fn digest_template(&self) -> &'static str {
+        "digest_email"
+    }
+
+    fn carrier(&self, (db, clock): (&Db, &Clock), settings: &Notifications) -> Option<Arc<dyn Carrier>> {
+        Some(Arc::new(Email { db: db.clone(), clock: clock.clone(), smtp: settings.smtp.clone() }))
+    }
+}
 
 /// See the module.
 pub struct Email {
@@ -111,6 +137,10 @@ fn with_action(letter: &Letter) -> String {
 }
 
 impl Carrier for Email {
+    fn name(&self) -> &'static str {
+        "notifications by e-mail"
+    }
+
     fn channel(&self) -> Channel {
         Channel::Email
     }

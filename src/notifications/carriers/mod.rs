@@ -1,4 +1,5 @@
-//! Carriers: the ways by which notifications leave the house. (The inbox is not one: what is in it has arrived.)
+//! Carriers: the ways by which notifications leave the house. The [driver](super::channel_driver) of a channel says who
+//! carries what waits on it. (The inbox has none: what is in it has arrived.)
 //!
 //! The rows of the history are the queue. A [`CarrierWork`](work::CarrierWork) claims what is due on its channel by
 //! lease, asks again whether it is wanted, and gives it to its [`Carrier`]. An outcome counts only with the token of the
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// A way by which notifications leave the house.
 pub trait Carrier: Send + Sync {
+    /// What it does, for logs.
+    fn name(&self) -> &'static str;
+
     /// Which letters it carries.
     fn channel(&self) -> Channel;
 

@@ -1,13 +1,16 @@
-//! `Webhook`: notifications to the endpoints of the tenant that subscribe to `notification:sent`, or `notification:*`.
+//! Notifications to the endpoints of the tenant that subscribe to `notification:sent`, or `notification:*`: the channel,
+//! [`WebhookChannel`], and its carrier, [`Webhook`].
 //!
 //! The event, its deliveries and the row of the history are one transaction, so a notification is one event, however
 //! often it is tried. What becomes of the deliveries is read from their rows afterwards.
 
 use super::{Carrier, CarryFailure, Handover, Letter, follow_up, queue};
+use crate::config::Notifications;
 use crate::domain::{
     ChannelName, Clock, Code, Committed, Error, EventName, HistoryId, NotificationId, Result, Timestamp,
     UserId,
 };
+use crate::notifications::channel_driver::ChannelDriver;
 use crate::notifications::dispatch::Action;
 use crate::notifications::template::Variables;
 use crate::notifications::{Channel, Priority};
@@ -15,9 +18,19 @@ use crate::storage::outbox::{self, NewEvent};
 use crate::storage::{Conn, Db};
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The event that endpoints subscribe to.
 pub const EVENT: &str = "notification:sent";
+
+/// To no address: the endpoints are those that there are when it is carried.
+pub struct WebhookChannel;
+
+impl ChannelDriver for WebhookChannel {
+    fn carrier(&self, (db, clock): (&Db, &Clock), _settings: &Notifications) -> Option<Arc<dyn Carrier>> {
+        Some(Arc::new(Webhook { db: db.clone(), clock: clock.clone() }))
+    }
+}
 
 /// See the module.
 pub struct Webhook {
@@ -89,6 +102,10 @@ impl Webhook {
 }
 
 impl Carrier for Webhook {
+    fn name(&self) -> &'static str {
+        "notifications by webhook"
+    }
+
     fn channel(&self) -> Channel {
         Channel::Webhook
     }

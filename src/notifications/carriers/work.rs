@@ -106,11 +106,7 @@ fn against(
 
 impl Work for CarrierWork {
     fn name(&self) -> &'static str {
-        match self.carrier.channel() {
-            super::Channel::InApp => "inboxes",
-            super::Channel::Webhook => "notifications by webhook",
-            super::Channel::Email => "notifications by e-mail",
-        }
+        self.carrier.name()
     }
 
     fn turn(&self) -> LocalBoxFuture<'static, Result<Turn>> {

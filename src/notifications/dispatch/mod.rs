@@ -3,13 +3,12 @@
 //!
 //! It takes a batch and runs in its caller's transaction, in a number of statements that does not depend on the
 //! batch's size: it reads the recipients and their wishes, decides for each channel, renders, and writes inboxes,
-//! history and digests. The inbox is delivered when that commits; other channels find their work in the history. What
-//! is wrong with one notice is its outcome, and no other's.
+//! history and digests. What a [driver](super::channel_driver) delivers at once has arrived when that commits; other channels
+//! find their work in the history. What is wrong with one notice is its outcome, and no other's.
 //!
 //! The events it gives back are the caller's to write, with `outbox::write`, last in the same transaction.
 
 mod digests;
-pub(super) mod events;
 mod notice;
 mod outcome;
 mod plan;
@@ -19,9 +18,12 @@ mod wordings;
 
 pub use notice::{Action, Content, Extras, Message, Notice};
 pub use outcome::{Failure, FailureReason, Fate, Outcome, Sent};
+pub use plan::Plan;
+pub(super) use rows::text;
 pub use wordings::{Compiled, Wordings};
 
 use super::best_time::Observation;
+use super::channel_driver::Arrival;
 use super::charges::Charges;
 use super::decision::Decision;
 use super::{Channel, engagement, recipients};
@@ -29,10 +31,9 @@ use crate::domain::{NotificationId, Result, SocketId, Timestamp, UserId};
 use crate::storage::Conn;
 use crate::storage::outbox::NewEvent;
 use digests::Gathered;
-use plan::Plan;
 use renders::Renders;
 use rows::HistoryRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Notices of one batch at most.
 pub const MOST: usize = 1_000;
@@ -78,19 +79,22 @@ pub async fn dispatch(conn: &mut Conn, notices: &[Notice], terms: Terms<'_>) -> 
             Err(outcome) => outcomes.push(Some(outcome)),
         }
     }
-    let inboxes = rows::write_inboxes(conn, &plans, terms.now).await?;
-    let (plans, inboxes, repeats) = without_repeats(plans, inboxes);
+    let arrivals = deliver(conn, &plans, terms).await?;
+    let (plans, arrivals, repeats) = without_repeats(plans, arrivals);
     let gathered = digests::gather(conn, &plans, terms.now).await?;
     let mut history = failures(notices, &outcomes, terms.now);
     let mut dispatched = Dispatched::default();
     let (mut sent, mut came) = (Vec::new(), Vec::new());
-    for (number, (plan, in_app)) in plans.iter().zip(inboxes).enumerate() {
-        if let Some(id) = in_app {
-            dispatched.events.push(events::created(plan, id, terms.except, terms.now)?);
-            came.push((plan.owner(), Observation::sent(terms.now, &plan.recipient.wishes.zone)));
+    for (number, (plan, arrivals)) in plans.iter().zip(arrivals).enumerate() {
+        history.extend(history_of(plan, (number, &arrivals), &gathered, terms.now)?);
+        let channels = fates(plan, (number, &arrivals), &gathered, terms.now);
+        sent.push(Sent { in_app: in_app(&arrivals), channels, repeated: false });
+        for arrival in arrivals.into_values() {
+            if let Arrival::New(_, event) = arrival {
+                dispatched.events.push(event);
+                came.push((plan.owner(), Observation::sent(terms.now, &plan.recipient.wishes.zone)));
+            }
         }
-        history.extend(history_of(plan, (number, in_app), &gathered, terms.now)?);
-        sent.push(Sent { in_app, channels: fates(plan, number, &gathered, terms.now), repeated: false });
     }
     dispatched.queued = sent.iter().any(|one| is_queued(one, terms.now));
     rows::write_history(conn, history).await?;
@@ -105,21 +109,49 @@ fn is_over(notice: &Notice, terms: Terms<'_>) -> bool {
     limits.is_some_and(|limits| limits.admit_user(notice.recipient, terms.now).is_err())
 }
 
-/// Leaves out what is in its inbox already, by the number among the plans.
+/// What was delivered at once of one notice, by channel.
+type Arrivals = BTreeMap<Channel, Arrival>;
+
+/// Has the channels deliver at once what they do: for each plan, what came of it.
+async fn deliver(conn: &mut Conn, plans: &[Plan<'_>], terms: Terms<'_>) -> Result<Vec<Arrivals>> {
+    let mut arrivals: Vec<Arrivals> = plans.iter().map(|_| Arrivals::new()).collect();
+    for channel in Channel::ALL {
+        let going = plans.iter().zip(&mut arrivals).filter(|(plan, _)| plan.goes_out_on(*channel));
+        let (outgoing, places): (Vec<&Plan<'_>>, Vec<&mut Arrivals>) = going.unzip();
+        if outgoing.is_empty() {
+            continue;
+        }
+        let arrived = channel.driver().deliver(conn, &outgoing, terms).await?;
+        for (place, arrival) in places.into_iter().zip(arrived) {
+            place.insert(*channel, arrival);
+        }
+    }
+    Ok(arrivals)
+}
+
+/// Its row in the inbox, if it came there.
+fn in_app(arrivals: &Arrivals) -> Option<NotificationId> {
+    arrivals.values().find_map(|arrival| match arrival {
+        Arrival::New(id, _) => Some(*id),
+        Arrival::Repeated => None,
+    })
+}
+
+/// Leaves out what had been dispatched before, by the number among the plans.
 fn without_repeats(
     plans: Vec<Plan<'_>>,
-    inboxes: Vec<Option<NotificationId>>,
-) -> (Vec<Plan<'_>>, Vec<Option<NotificationId>>, BTreeSet<usize>) {
-    let (mut kept, mut ids, mut repeats) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (number, (plan, id)) in plans.into_iter().zip(inboxes).enumerate() {
-        if id.is_none() && matches!(plan.in_app(), Some(Decision::Send(_))) {
+    arrivals: Vec<Arrivals>,
+) -> (Vec<Plan<'_>>, Vec<Arrivals>, BTreeSet<usize>) {
+    let (mut kept, mut theirs, mut repeats) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (number, (plan, arrivals)) in plans.into_iter().zip(arrivals).enumerate() {
+        if arrivals.values().any(|arrival| matches!(arrival, Arrival::Repeated)) {
             repeats.insert(number);
         } else {
             kept.push(plan);
-            ids.push(id);
+            theirs.push(arrivals);
         }
     }
-    (kept, ids, repeats)
+    (kept, theirs, repeats)
 }
 
 /// The outcomes of all, from those that were known and those of the plans.
@@ -137,33 +169,34 @@ fn woven(known: Vec<Option<Outcome>>, sent: Vec<Sent>, repeats: &BTreeSet<usize>
 /// The history of a plan: a row for each channel that it goes to, now or later, by itself or with others.
 fn history_of(
     plan: &Plan<'_>,
-    (number, in_app): (usize, Option<NotificationId>),
+    (number, arrivals): (usize, &Arrivals),
     gathered: &Gathered,
     now: Timestamp,
 ) -> Result<Vec<HistoryRow>> {
+    let in_app = in_app(arrivals);
     let mut rows = Vec::new();
     for (channel, decision) in &plan.steps {
-        if let Some(digest) = gathered.get(&(number, *channel)) {
-            rows.push(HistoryRow::gathered(plan, *channel, *digest, now)?);
-        }
-        let waits_until = match (channel, decision, in_app) {
-            (Channel::InApp, Decision::Send(reason), Some(id)) => {
-                rows.push(HistoryRow::delivered(plan, id, *reason, now));
-                None
+        let row = match decision {
+            Decision::Send(reason) => match arrivals.get(channel) {
+                Some(Arrival::New(id, _)) => Ok(HistoryRow::delivered(plan, *channel, *id, *reason, now)),
+                _ => HistoryRow::pending(plan, *channel, in_app, (now, *reason), now),
+            },
+            Decision::Defer(time) => {
+                HistoryRow::pending(plan, *channel, in_app, (time.due_at, time.reason), now)
             }
-            (Channel::InApp, ..) | (_, Decision::Digest(..) | Decision::Skip(_), _) => None,
-            (_, Decision::Send(reason), _) => Some((now, *reason)),
-            (_, Decision::Defer(time), _) => Some((time.due_at, time.reason)),
+            Decision::Digest(..) => match gathered.get(&(number, *channel)) {
+                Some(digest) => HistoryRow::gathered(plan, *channel, *digest, now),
+                None => continue,
+            },
+            Decision::Skip(_) => continue,
         };
-        if let Some(due) = waits_until {
-            rows.push(HistoryRow::pending(plan, *channel, in_app, due, now)?);
-        }
+        rows.push(row?);
     }
     Ok(rows)
 }
 
-/// The history of what cannot be sent to somebody who is there. What was scheduled keeps that by itself, and may come
-/// again.
+/// The history of what cannot be sent to somebody who is there; where nobody said on which channels, it is the inbox's,
+/// where all goes that says nothing. What was scheduled keeps that by itself, and may come again.
 fn failures(notices: &[Notice], outcomes: &[Option<Outcome>], now: Timestamp) -> Vec<HistoryRow> {
     let mut rows = Vec::new();
     for (notice, outcome) in notices.iter().zip(outcomes) {
@@ -177,10 +210,15 @@ fn failures(notices: &[Notice], outcomes: &[Option<Outcome>], now: Timestamp) ->
     rows
 }
 
-fn fates(plan: &Plan<'_>, number: usize, gathered: &Gathered, now: Timestamp) -> Vec<(Channel, Fate)> {
+fn fates(
+    plan: &Plan<'_>,
+    (number, arrivals): (usize, &Arrivals),
+    gathered: &Gathered,
+    now: Timestamp,
+) -> Vec<(Channel, Fate)> {
     let fate = |(channel, decision): &(Channel, Decision)| {
         let fate = match decision {
-            Decision::Send(reason) if *channel == Channel::InApp => Fate::Delivered(*reason),
+            Decision::Send(reason) if arrivals.contains_key(channel) => Fate::Delivered(*reason),
             Decision::Send(reason) => Fate::Pending(now, *reason),
             Decision::Defer(time) => Fate::Pending(time.due_at, time.reason),
             Decision::Digest(_, window) => {

@@ -13,10 +13,13 @@ use std::sync::Arc;
 
 /// A notice that is going to be written down.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
-    pub(super) notice: &'a Notice,
-    pub(super) recipient: &'a Recipient,
-    pub(super) words: Arc<Rendered>,
+pub struct Plan<'a> {
+    /// The notice.
+    pub notice: &'a Notice,
+    /// Who is told.
+    pub recipient: &'a Recipient,
+    /// In which words.
+    pub words: Arc<Rendered>,
     /// What is done on each of its channels.
     pub(super) steps: Vec<(Channel, Decision)>,
 }
@@ -56,9 +59,9 @@ impl<'a> Plan<'a> {
         (self.notice.tenant, self.notice.recipient)
     }
 
-    /// What is done in the inbox.
-    pub(super) fn in_app(&self) -> Option<&Decision> {
-        self.steps.iter().find(|(channel, _)| *channel == Channel::InApp).map(|(_, decision)| decision)
+    /// Whether it goes out on this channel now.
+    pub(super) fn goes_out_on(&self, channel: Channel) -> bool {
+        self.steps.iter().any(|(on, decision)| *on == channel && matches!(decision, Decision::Send(_)))
     }
 }
 
@@ -74,7 +77,8 @@ fn steps(notice: &Notice, recipient: &Recipient, now: Timestamp) -> Vec<(Channel
 }
 
 /// What is not wanted anywhere, and what was scheduled and must wait: for the inbox, or for the first of its channels
-/// where it does not go there. A channel that must wait by itself does so in its queue.
+/// where it does not go there. A channel that must wait by itself does so in its queue. That the inbox goes before others is
+/// a rule of the product, so it has its name here: no driver is asked.
 fn not_now(notice: &Notice, steps: &[(Channel, Decision)]) -> Option<Outcome> {
     let wanted: Vec<&(Channel, Decision)> =
         steps.iter().filter(|(_, decision)| !matches!(decision, Decision::Skip(_))).collect();

@@ -1,86 +1,21 @@
-//! The rows of a dispatch: inboxes and history.
+//! The rows that a dispatch writes into the history.
 
 use super::outcome::Failure;
 use super::plan::Plan;
 use crate::domain::{
     Code, DigestId, Error, NotificationId, Result, ScheduledId, TenantId, Timestamp, UserId,
 };
-use crate::notifications::decision::Decision;
+use crate::notifications::channel_driver::Envelope;
 use crate::notifications::effective_time::DueReason;
 use crate::notifications::status::Status;
 use crate::notifications::{Channel, Notice, Priority};
-use crate::storage::schema::{in_app_notifications, notification_log};
+use crate::storage::schema::notification_log;
 use crate::storage::{Conn, insert_new_rows};
 use diesel::prelude::*;
 use std::time::Duration;
 
 /// Later than anything is looked for: a hundred years.
 const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
-
-#[derive(Debug, Insertable)]
-#[diesel(table_name = in_app_notifications, treat_none_as_default_value = false)]
-struct InboxRow {
-    tenant_id: TenantId,
-    user_id: UserId,
-    notification_type: String,
-    title: String,
-    message: String,
-    action_url: Option<String>,
-    action_label: Option<String>,
-    icon: Option<String>,
-    priority: Priority,
-    data: Option<String>,
-    expires_at: Option<Timestamp>,
-    scheduled_id: Option<ScheduledId>,
-    created_at: Timestamp,
-}
-
-impl InboxRow {
-    fn of(plan: &Plan<'_>, now: Timestamp) -> Result<Self> {
-        let (notice, extras) = (plan.notice, &plan.notice.message.extras);
-        let action = extras.action.as_ref();
-        Ok(Self {
-            tenant_id: notice.tenant,
-            user_id: notice.recipient,
-            notification_type: notice.message.kind.as_str().to_owned(),
-            title: plan.words.title.clone(),
-            message: plan.words.body_text.clone(),
-            action_url: action.map(|action| action.url.clone()),
-            action_label: action.and_then(|action| action.label.clone()),
-            icon: extras.icon.clone(),
-            priority: notice.message.priority,
-            data: extras.data.as_ref().map(text).transpose()?,
-            expires_at: extras.expires_at,
-            scheduled_id: notice.scheduled,
-            created_at: now,
-        })
-    }
-}
-
-/// Writes the inbox rows of those plans that go there now. For each plan its row; none where it does not go there, and
-/// where its scheduled one is there already.
-pub(super) async fn write_inboxes(
-    conn: &mut Conn,
-    plans: &[Plan<'_>],
-    now: Timestamp,
-) -> Result<Vec<Option<NotificationId>>> {
-    let goes = |plan: &Plan<'_>| matches!(plan.in_app(), Some(Decision::Send(_)));
-    let rows = plans.iter().filter(|plan| goes(plan)).map(|plan| InboxRow::of(plan, now));
-    let rows: Vec<InboxRow> = rows.collect::<Result<_>>()?;
-    if rows.is_empty() {
-        return Ok(plans.iter().map(|_| None).collect());
-    }
-    let returning = (in_app_notifications::id, in_app_notifications::scheduled_id);
-    let written: Vec<(NotificationId, Option<ScheduledId>)> =
-        insert_new_rows!(conn, in_app_notifications::table, rows, returning);
-    let mut written = written.into_iter().peekable();
-    // In their order; what was there already is left out.
-    let id = |plan: &Plan<'_>| {
-        let is_its = |row: &(_, Option<ScheduledId>)| row.1 == plan.notice.scheduled;
-        goes(plan).then(|| written.next_if(is_its).map(|(id, _)| id)).flatten()
-    };
-    Ok(plans.iter().map(id).collect())
-}
 
 /// A row of the history about to be written.
 #[derive(Debug, Insertable)]
@@ -136,20 +71,36 @@ impl HistoryRow {
         }
     }
 
-    /// Of what is in the inbox.
-    pub(super) fn delivered(plan: &Plan<'_>, id: NotificationId, reason: DueReason, now: Timestamp) -> Self {
+    /// With the words of a plan, as its channel has them.
+    fn worded(plan: &Plan<'_>, channel: Channel, status: Status, now: Timestamp) -> Self {
+        let Envelope { address, subject, body_html } = channel.driver().envelope(plan.recipient, &plan.words);
         Self {
-            subject: Some(plan.words.title.clone()),
+            recipient: address,
+            subject: Some(subject),
             body: plan.words.body_text.clone(),
+            body_html,
+            ..Self::new(plan.notice, channel, status, now)
+        }
+    }
+
+    /// Of what its channel delivered at once: it is in the inbox.
+    pub(super) fn delivered(
+        plan: &Plan<'_>,
+        channel: Channel,
+        id: NotificationId,
+        reason: DueReason,
+        now: Timestamp,
+    ) -> Self {
+        Self {
             reason: spoken(reason),
             in_app_id: Some(id),
             sent_at: Some(now),
             delivered_at: Some(now),
-            ..Self::new(plan.notice, Channel::InApp, Status::Delivered, now)
+            ..Self::worded(plan, channel, Status::Delivered, now)
         }
     }
 
-    /// Of what waits for another channel.
+    /// Of what waits for its channel's carrier.
     pub(super) fn pending(
         plan: &Plan<'_>,
         channel: Channel,
@@ -157,19 +108,12 @@ impl HistoryRow {
         (due_at, reason): (Timestamp, DueReason),
         now: Timestamp,
     ) -> Result<Self> {
-        let is_mail = channel == Channel::Email;
-        let words = &plan.words;
-        let subject = words.subject.as_ref().filter(|_| is_mail).unwrap_or(&words.title);
         Ok(Self {
-            recipient: is_mail.then(|| plan.recipient.email.clone()),
-            subject: Some(subject.clone()),
-            body: words.body_text.clone(),
-            body_html: words.body_html.clone().filter(|_| is_mail),
             reason: spoken(reason),
             payload: Some(text(&plan.notice.message.extras)?),
             in_app_id: in_app,
             next_attempt_at: due_at,
-            ..Self::new(plan.notice, channel, Status::Pending, now)
+            ..Self::worded(plan, channel, Status::Pending, now)
         })
     }
 
@@ -209,7 +153,7 @@ pub(super) async fn write_history(conn: &mut Conn, rows: Vec<HistoryRow>) -> Res
     Ok(())
 }
 
-pub(super) fn text(value: &impl serde::Serialize) -> Result<String> {
+pub(in crate::notifications) fn text(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(Code::Internal, "A notification could not be written down.").because(e))
 }

@@ -1,9 +1,9 @@
 //! Changes to one notification of an inbox. Each is told to the user's other tabs, unless nothing changed.
 
+use super::events::for_user;
 use super::{InboxResource, Owner, find, present, unread_count};
 use crate::domain::{Error, NotificationId, Result, SocketId, Timestamp, Zone};
 use crate::notifications::best_time::Observation;
-use crate::notifications::dispatch::events::for_user;
 use crate::notifications::{Channel, engagement, recipients};
 use crate::storage::outbox::{self, NewEvent};
 use crate::storage::schema::{in_app_notifications as i, notification_log as l, tenants, users};

@@ -1,10 +1,12 @@
-//! A user's inbox: what is in it, how much of it is unread, and every change to it.
+//! A user's inbox: how notifications come into it, what is in it, how much of it is unread, and every change to it.
 //!
 //! What has expired is not there. A change tells the user's other tabs, on their own channel, with the count of what is
 //! unread after it. That count is taken when nobody else can write events any more: so it is right for the place that
 //! its event has in the order of events, and a tab that takes each event as it comes shows the right number.
 
 mod change;
+mod events;
+pub mod in_app;
 mod list;
 mod read_all;
 

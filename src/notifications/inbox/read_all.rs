@@ -6,10 +6,10 @@
 //! more than the parts.
 
 use super::change::{hold, note_habit};
+use super::events::for_user;
 use super::{Hand, Owner, unread_count};
 use crate::domain::{NotificationId, Result, Timestamp};
 use crate::notifications::Channel;
-use crate::notifications::dispatch::events::for_user;
 use crate::storage::outbox::{self, NewEvent};
 use crate::storage::page::keyset::{UserAfter, UserBefore, UserNewest, UserOldest};
 use crate::storage::schema::{in_app_notifications as i, notification_log as l};

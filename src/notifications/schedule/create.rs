@@ -81,7 +81,7 @@ pub(super) async fn prepare(
 ) -> Result<Vec<Ready>> {
     let places: Vec<String> = wanted.iter().map(|one| one.place.clone()).collect();
     let (mut ready, mut errors) = (Vec::with_capacity(wanted.len()), FieldErrors::new());
-    for (place, one) in places.iter().zip(prepare_each(conn, tenant, wanted, now).await?) {
+    for (place, one) in places.iter().zip(prepare_each(conn, tenant, (wanted, None), now).await?) {
         match one {
             Ok(one) => ready.push(one),
             Err(error) => errors.extend(placed(place, &error)),
@@ -90,17 +90,21 @@ pub(super) async fn prepare(
     if errors.is_empty() { Ok(ready) } else { Err(Error::invalid(errors)) }
 }
 
-/// Holds what is wanted against what there is, in a number of statements that does not depend on how many there are.
+/// Holds what is wanted against what there is, in a number of statements that does not depend on how many there are. Words
+/// are picked from the shelf, or, without one, from what there is now.
 pub(super) async fn prepare_each(
     conn: &mut Conn,
     tenant: TenantId,
-    wanted: Vec<Wanted>,
+    (wanted, shelf): (Vec<Wanted>, Option<&Shelf>),
     now: Timestamp,
 ) -> Result<Vec<Result<Ready>>> {
     let users: BTreeSet<UserId> = wanted.iter().map(|one| one.user).collect();
     let recipients = recipients::read(conn, &users).await?;
     let codes: BTreeSet<&str> = wanted.iter().filter_map(code).collect();
-    let shelf = Shelf::fetch(conn, tenant, &codes).await?;
+    let shelf = match shelf {
+        Some(kept) => kept.clone(),
+        None => Shelf::fetch(conn, tenant, &codes).await?,
+    };
     let pick = |one: &Wanted| shelf.pick(code(one)?, &recipients.get(&one.user)?.locales);
     let pinned: Vec<Option<Pinned>> = wanted.iter().map(pick).collect();
     let templates = compiled(conn, &pinned.iter().copied().flatten().collect()).await?;

@@ -6,6 +6,7 @@ use crate::domain::{Code, Error, Result, ScheduledId, TenantId, Timestamp, UserI
 use crate::notifications::best_time::Chosen;
 use crate::notifications::draft::Draft;
 use crate::notifications::effective_time::DueReason;
+use crate::notifications::templates::Shelf;
 use crate::storage::Conn;
 use serde::Serialize;
 
@@ -40,12 +41,13 @@ impl Planned {
     }
 }
 
-/// Schedules it for each of these users, from `now` on; or says of each why it cannot be.
+/// Schedules it for each of these users, from `now` on; or says of each why it cannot be. Its words are picked from the
+/// shelf, or, without one, from what there is now.
 pub async fn plan(
     conn: &mut Conn,
     tenant: TenantId,
     users: &[UserId],
-    draft: &Draft,
+    (draft, shelf): (&Draft, Option<&Shelf>),
     now: Timestamp,
 ) -> Result<Vec<(UserId, Result<Planned>)>> {
     let wanted = |user: &UserId| Wanted {
@@ -58,7 +60,7 @@ pub async fn plan(
     };
     let wanted = users.iter().map(wanted).collect();
     let (mut ready, mut faults) = (Vec::new(), Vec::new());
-    for one in prepare_each(conn, tenant, wanted, now).await? {
+    for one in prepare_each(conn, tenant, (wanted, shelf), now).await? {
         match one {
             Ok(one) => {
                 ready.push(one);

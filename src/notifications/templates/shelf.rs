@@ -23,7 +23,7 @@ pub struct Pinned {
 
 /// The templates of one tenant that have one of some codes, in all their languages. It can be kept: what is picked from
 /// it later is what would have been picked when it was fetched.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Shelf(Vec<Candidate>);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Shelf {
     /// Fetches all that the tenant may use of these codes, in one query.
     pub async fn fetch(conn: &mut Conn, tenant: TenantId, codes: &BTreeSet<&str>) -> Result<Self> {
         if codes.is_empty() {
-            return Ok(Self(Vec::new()));
+            return Ok(Self::default());
         }
         let query = usable(tenant)
             .filter(t::is_active.eq(true).and(t::code.eq_any(codes.iter().copied())))

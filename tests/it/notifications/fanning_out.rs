@@ -9,7 +9,9 @@ use bellwire::notifications::fan_out::{self, FanOut, FanOutStatus};
 use bellwire::notifications::send::{self, SendRequest};
 use bellwire::notifications::send_limits::SendLimits;
 use bellwire::notifications::worker::Turn;
-use bellwire::storage::schema::{in_app_notifications as i, notification_fan_outs as f};
+use bellwire::storage::schema::{
+    in_app_notifications as i, notification_fan_outs as f, scheduled_notifications as s,
+};
 use bellwire::storage::{Conn, Db};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -21,6 +23,7 @@ on_both_databases!(
     a_tenant_that_may_send_no_more_goes_on_later,
     two_that_go_to_many_take_turns,
     everybody_gets_the_words_that_there_were_when_it_was_asked_for,
+    what_goes_to_each_at_their_best_time_has_the_words_that_there_were_too,
     what_cannot_succeed_fails_at_once_is_found_and_tried_again_by_hand,
 );
 
@@ -115,11 +118,12 @@ const TEMPLATES: &str = "/api/v1/notifications/templates";
 const SENDS: &str = "/api/v1/notifications/sends";
 
 /// Asks for words of a template of one's own for everybody, of whom there are more than a page.
-async fn to_everybody(rest: &Rest) -> (i64, Value) {
+async fn to_everybody(rest: &Rest, more: Value) -> (i64, Value) {
     let template = json!({"code": "news", "name": "News", "title": "Before", "body_text": "{{ text }}"});
     let template = rest.post(TEMPLATES, template).await.id();
     add_crowd(&rest.shop, 1_500, "guest").await;
-    let body = json!({"tenant": true, "type": "news", "template": "news", "variables": {"text": "x"}});
+    let mut body = json!({"tenant": true, "type": "news", "template": "news", "variables": {"text": "x"}});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let sent = rest.post("/api/v1/notifications/send", body).await;
     assert_eq!(sent.status, 202, "{sent:?}");
     (template, sent.body["data"]["fan_out"]["id"].clone())
@@ -127,7 +131,7 @@ async fn to_everybody(rest: &Rest) -> (i64, Value) {
 
 async fn everybody_gets_the_words_that_there_were_when_it_was_asked_for(db: TestDb) {
     let rest = Rest::open(db).await;
-    let (template, id) = to_everybody(&rest).await;
+    let (template, id) = to_everybody(&rest, json!({})).await;
     let now = rest.shop.clock.now();
     fan_out::turn(&rest.db, &unlimited(), now).await.unwrap();
     let path = format!("{TEMPLATES}/{template}");
@@ -141,9 +145,27 @@ async fn everybody_gets_the_words_that_there_were_when_it_was_asked_for(db: Test
     assert_eq!(count, 1_501);
 }
 
+async fn what_goes_to_each_at_their_best_time_has_the_words_that_there_were_too(db: TestDb) {
+    let rest = Rest::open(db).await;
+    let (template, id) = to_everybody(&rest, json!({"deliver": "best"})).await;
+    let now = rest.shop.clock.now();
+    fan_out::turn(&rest.db, &unlimited(), now).await.unwrap();
+    let path = format!("{TEMPLATES}/{template}");
+    assert_eq!(rest.patch(&path, json!({"title": "After {{ more }}"})).await.status, 200);
+    assert_eq!(rest.delete(&path).await.status, 204);
+    work(&rest.db, &unlimited(), now).await;
+    let stands = rest.get(&format!("{SENDS}/{id}")).await.body["data"].clone();
+    assert_eq!([&stands["sent"], &stands["failed"]], [&json!(1_501), &json!(0)]);
+    let of_first_version =
+        s::table.filter(s::notification_template_id.eq(template).and(s::template_version.eq(1)));
+    let query = of_first_version.count();
+    let count: i64 = on_conn!(&mut rest.db.read().await.unwrap(), c => query.get_result(c).await).unwrap();
+    assert_eq!(count, 1_501);
+}
+
 async fn what_cannot_succeed_fails_at_once_is_found_and_tried_again_by_hand(db: TestDb) {
     let rest = Rest::open(db).await;
-    let (_, id) = to_everybody(&rest).await;
+    let (_, id) = to_everybody(&rest, json!({})).await;
     let spoil = async |conn: &mut Conn, wordings: Option<&str>| -> bellwire::domain::Result<Option<String>> {
         let before: Option<String> = on_conn!(conn, c => f::table.select(f::wordings).first(c).await)?;
         on_conn!(conn, c => diesel::update(f::table).set(f::wordings.eq(wordings)).execute(c).await)?;

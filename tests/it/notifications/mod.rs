@@ -1,7 +1,8 @@
 //! Notifications: how they come into being, and what becomes of them.
 
 mod carrying;
-mod desk;
+mod channels;
+pub(crate) mod desk;
 mod dispatching;
 mod fanning_out;
 mod gathering;

@@ -1,12 +1,11 @@
 //! The events by which a user's open tabs learn of their inbox. They go to that user's own channel, and to no webhook
 //! endpoint.
 
-use super::notice::{Action, Message};
-use super::plan::Plan;
 use crate::domain::{
     ChannelName, Code, Error, EventName, NotificationId, Result, SocketId, TenantId, Timestamp, UserId,
 };
 use crate::notifications::Priority;
+use crate::notifications::dispatch::{Action, Message, Plan};
 use crate::notifications::template::Variables;
 use crate::storage::outbox::NewEvent;
 use serde::Serialize;
@@ -50,7 +49,7 @@ pub(super) fn created(
 }
 
 /// An event on a user's own channel.
-pub(in crate::notifications) fn for_user(
+pub(super) fn for_user(
     (tenant_id, user): (TenantId, UserId),
     name: &str,
     data: &impl Serialize,
