@@ -1,12 +1,13 @@
 //! The HTTP server: listens, and serves a web application on each worker thread, over [`ClientStream`]s. It is what
-//! actix-web's `HttpServer` does, which has no place for a stream of one's own.
+//! actix-web's `HttpServer` does, which has no place for a stream of one's own, and whose connections have room for
+//! HTTP/2, which is 2 KiB of each.
 
 use super::first_request::FirstRequest;
 use crate::domain::{Code, Error, Result};
 use crate::realtime::client_stream::ClientStream;
 use crate::telemetry::Metrics;
-use actix_http::{HttpService, Protocol, Request, Response};
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_http::{HttpService, Request, Response};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, boxed, fn_service, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
@@ -88,8 +89,9 @@ where
                     data.insert(FirstRequest::new(metrics.clone(), handshake));
                     data.insert(stream.handle());
                 })
-                .finish(map_config(web, |()| AppConfig::default()));
-            fn_service(accept).and_then(http)
+                .h1(map_config(web, |()| AppConfig::default()));
+            // Boxed, because the server's task holds a connection's future twice over.
+            boxed::factory(fn_service(accept).and_then(http))
         };
         builder = builder.listen(format!("http {address}"), listener, service).map_err(cannot)?;
     }
@@ -108,10 +110,10 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn accept(
     stream: TcpStream,
-) -> std::result::Result<(ClientStream, Protocol, Option<SocketAddr>), actix_http::error::DispatchError> {
+) -> std::result::Result<(ClientStream, Option<SocketAddr>), actix_http::error::DispatchError> {
     prepare(&stream);
     let peer = stream.peer_addr().ok();
-    Ok((ClientStream::new(stream), Protocol::Http1, peer))
+    Ok((ClientStream::new(stream), peer))
 }
 
 /// A socket of ours: small messages leave at once, a peer that vanished is noticed, and a reader that stopped
