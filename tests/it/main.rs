@@ -25,6 +25,7 @@ mod echo;
 mod faults;
 mod forgery;
 mod idempotency;
+mod idempotent_posts;
 mod kill;
 mod kill_bad_endpoints;
 mod kill_strategies;
