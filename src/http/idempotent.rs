@@ -1,15 +1,19 @@
-//! `Idempotency-Key`: a POST sent twice with one key acts once and is answered twice alike.
+//! `Idempotency-Key`: a POST sent twice with one key acts once and is answered twice alike. Every POST of the API goes
+//! through here.
 //!
-//! The answer is kept in the transaction of what it answers. Only success is kept: a refused request changed
-//! nothing, and may be tried again with its key. Of requests that race, one commits; the others fail, in
-//! whichever rule of the database they meet first, and then find its answer.
+//! What is one transaction keeps its answer in it ([`once`]). Only success is kept: a refused request changed nothing,
+//! and may be tried again with its key. Of requests that race, one commits; the others fail, in whichever rule of the
+//! database they meet first, and then find its answer.
+//!
+//! What is several, or none, keeps its answer when it is done ([`once_done`]). Should it break off before, the same
+//! request with the same key does what is left, and says how much that was.
 
 use super::State;
 use super::extract::{Cause, Sent};
 use super::respond;
 use crate::auth::Identity;
 use crate::catalog::observer::Unit;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, Timestamp};
 use crate::storage::Conn;
 use crate::storage::idempotency::{self, Answer};
 use actix_web::HttpResponse;
@@ -22,84 +26,98 @@ const HEADER: &str = "Idempotency-Key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_LENGTH: usize = 255;
 
-/// Runs `work` through the observer, once a key, and answers 201 with what it made.
-pub async fn create<T: Serialize>(
-    state: &State,
-    identity: &Identity,
-    cause: Cause,
-    sent: &Sent,
-    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
-) -> Result<HttpResponse> {
-    create_once_shown(state, identity, cause, sent, work, |_| ()).await
+/// What a POST is answered with.
+pub struct Reply {
+    status: StatusCode,
+    body: String,
+    /// In place of the body, for a repeat.
+    kept: Option<String>,
 }
 
-/// The same with a status that depends on what was made.
-pub async fn create_with_status<T: Serialize>(
-    state: &State,
-    identity: &Identity,
-    cause: Cause,
-    sent: &Sent,
-    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
-    status: impl Fn(&T) -> StatusCode,
-) -> Result<HttpResponse> {
-    once(state, identity, cause, sent, work, (|_| (), status)).await
+impl Reply {
+    /// 200, of what was changed or found out.
+    pub fn ok(value: &impl Serialize) -> Result<Self> {
+        Self::with(StatusCode::OK, value)
+    }
+
+    /// 201, of what was made.
+    pub fn created(value: &impl Serialize) -> Result<Self> {
+        Self::with(StatusCode::CREATED, value)
+    }
+
+    /// 202, of what will be done soon.
+    pub fn accepted(value: &impl Serialize) -> Result<Self> {
+        Self::with(StatusCode::ACCEPTED, value)
+    }
+
+    fn with(status: StatusCode, value: &impl Serialize) -> Result<Self> {
+        Ok(Self { status, body: respond::data_text(value)?, kept: None })
+    }
+
+    /// Where a part of the answer is shown once: a repeat is answered with `value`, which is without that. What is kept
+    /// for it is kept for a day, and is no place for a secret.
+    pub fn keeping(self, value: &impl Serialize) -> Result<Self> {
+        Ok(Self { kept: Some(respond::data_text(value)?), ..self })
+    }
+
+    fn kept(&self) -> &str {
+        self.kept.as_deref().unwrap_or(&self.body)
+    }
+
+    fn show(self) -> HttpResponse {
+        respond::json(self.status, self.body)
+    }
 }
 
-/// The same for what changes something that is there: it answers 200.
-pub async fn act<T: Serialize>(
+/// Runs `work` through the observer, once a key: its answer is kept in the transaction of what it does.
+pub async fn once(
     state: &State,
     identity: &Identity,
     cause: Cause,
     sent: &Sent,
-    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
+    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<Reply>,
 ) -> Result<HttpResponse> {
-    create_with_status(state, identity, cause, sent, work, |_| StatusCode::OK).await
+    let Some(key) = Key::of(sent)? else {
+        return Ok(state.observer.commit(identity.tenant_id, cause.0, work).await?.show());
+    };
+    if let Some(answer) = key.find(state, identity).await? {
+        return Ok(replay(answer));
+    }
+    let done = state.observer.commit(identity.tenant_id, cause.0, async |conn, unit| {
+        let reply = work(conn, unit).await?;
+        key.keep(conn, identity, &reply, unit.now()).await?;
+        Ok(reply)
+    });
+    match done.await {
+        Ok(reply) => Ok(reply.show()),
+        Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
+    }
+}
+
+/// Runs `work` that is not one transaction, once a key: its answer is kept when it is done. A repeat that comes before
+/// that works beside it, so it has to be such that the two together do no more than one of them.
+pub async fn once_done(
+    state: &State,
+    identity: &Identity,
+    sent: &Sent,
+    work: impl AsyncFnOnce() -> Result<Reply>,
+) -> Result<HttpResponse> {
+    let Some(key) = Key::of(sent)? else { return Ok(work().await?.show()) };
+    if let Some(answer) = key.find(state, identity).await? {
+        return Ok(replay(answer));
+    }
+    let reply = work().await?;
+    let keep = async |conn: &mut Conn| key.keep(conn, identity, &reply, state.clock.now()).await;
+    match state.db.transaction(keep).await {
+        Ok(()) => Ok(reply.show()),
+        Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
+    }
 }
 
 /// The answer that the request's key has already: for work that does some of it before it comes to its last transaction.
 pub async fn answered(state: &State, identity: &Identity, sent: &Sent) -> Result<Option<HttpResponse>> {
     let Some(key) = Key::of(sent)? else { return Ok(None) };
     Ok(key.find(state, identity).await?.map(replay))
-}
-
-/// As [`create`], where a part of the answer is shown once: `hide` takes it out of what is kept for a repeat.
-pub async fn create_once_shown<T: Serialize>(
-    state: &State,
-    identity: &Identity,
-    cause: Cause,
-    sent: &Sent,
-    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
-    hide: impl FnOnce(&mut T),
-) -> Result<HttpResponse> {
-    once(state, identity, cause, sent, work, (hide, |_| StatusCode::CREATED)).await
-}
-
-async fn once<T: Serialize>(
-    state: &State,
-    identity: &Identity,
-    cause: Cause,
-    sent: &Sent,
-    work: impl AsyncFnOnce(&mut Conn, &mut Unit) -> Result<T>,
-    (hide, status): (impl FnOnce(&mut T), impl Fn(&T) -> StatusCode),
-) -> Result<HttpResponse> {
-    let Some(key) = Key::of(sent)? else {
-        let made = state.observer.commit(identity.tenant_id, cause.0, work).await?;
-        return Ok(respond::json(status(&made), respond::data_text(&made)?));
-    };
-    if let Some(answer) = key.find(state, identity).await? {
-        return Ok(replay(answer));
-    }
-    let done = state.observer.commit(identity.tenant_id, cause.0, async |conn, unit| {
-        let mut made = work(conn, unit).await?;
-        let (status, answer) = (status(&made), respond::data_text(&made)?);
-        hide(&mut made);
-        key.keep(conn, identity, unit, (status, respond::data_text(&made)?)).await?;
-        Ok((status, answer))
-    });
-    match done.await {
-        Ok((status, body)) => Ok(respond::json(status, body)),
-        Err(error) => key.find(state, identity).await?.map(replay).ok_or(error),
-    }
 }
 
 /// Whether an answer is an earlier one again: this request did nothing then.
@@ -143,17 +161,11 @@ impl Key {
         }
     }
 
-    async fn keep(
-        &self,
-        conn: &mut Conn,
-        identity: &Identity,
-        unit: &Unit,
-        (status, body): (StatusCode, String),
-    ) -> Result<()> {
-        let status = i32::from(status.as_u16());
-        let answer = Answer { fingerprint: self.fingerprint.clone(), status, body };
+    async fn keep(&self, conn: &mut Conn, identity: &Identity, reply: &Reply, now: Timestamp) -> Result<()> {
+        let status = i32::from(reply.status.as_u16());
+        let answer = Answer { fingerprint: self.fingerprint.clone(), status, body: reply.kept().to_owned() };
         let owner = (identity.tenant_id, identity.user_id);
-        idempotency::keep(conn, owner, &self.text, &answer, unit.now()).await
+        idempotency::keep(conn, owner, &self.text, &answer, now).await
     }
 }
 

@@ -75,11 +75,6 @@ pub fn data(value: &impl Serialize) -> Result<HttpResponse> {
     Ok(json(StatusCode::OK, data_text(value)?))
 }
 
-/// 202 with `{"data": …}`: it will be done soon.
-pub fn accepted(value: &impl Serialize) -> Result<HttpResponse> {
-    Ok(json(StatusCode::ACCEPTED, data_text(value)?))
-}
-
 /// 204 without a body.
 pub fn no_content() -> HttpResponse {
     HttpResponse::NoContent().finish()

@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: the answer to a POST, kept in the transaction of what it did, so that a repeat gets the
-//! same answer and does nothing again.
+//! `Idempotency-Key`: the answer to a POST, kept in the transaction of what it did, or of the last of it, so that a
+//! repeat gets the same answer and does nothing again.
 
 use super::schema::idempotency_keys;
 use super::{Conn, on_conn};

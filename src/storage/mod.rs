@@ -229,6 +229,34 @@ macro_rules! insert_new_rows {
 }
 pub(crate) use insert_new_rows;
 
+/// Carries out one `$statement` that inserts all of `$rows`, for what [`insert_rows!`] does not say, such as an upsert:
+/// `execute_rows!(conn, rows, |rows| diesel::insert_into(t::table).values(rows).on_conflict(…)…)`. There is one row at
+/// least. On SQLite diesel writes one statement of many rows only for its own connection.
+macro_rules! execute_rows {
+    ($conn:expr, $rows:expr, |$r:ident| $statement:expr) => {{
+        let rows = $rows;
+        match $conn {
+            // As above: a statement for one row is prepared once.
+            $crate::storage::Conn::Postgres(object) => {
+                if let [$r] = rows.as_slice() {
+                    diesel_async::RunQueryDsl::execute($statement, &mut **object).await?
+                } else {
+                    let $r = &rows;
+                    diesel_async::RunQueryDsl::execute($statement, &mut **object).await?
+                }
+            }
+            $crate::storage::Conn::Sqlite(object) => {
+                let execute = move |c: &mut diesel::SqliteConnection| {
+                    let $r = &rows;
+                    diesel::RunQueryDsl::execute($statement, c)
+                };
+                object.spawn_blocking(execute).await?
+            }
+        }
+    }};
+}
+pub(crate) use execute_rows;
+
 impl Db {
     /// Opens the pools. No connection is made yet; the folder of a SQLite file is created.
     pub fn open(options: DbOptions) -> Result<Self> {

@@ -17,40 +17,46 @@ use tokio::sync::oneshot;
 
 /// An endpoint asks for up to `room` due deliveries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claim {
-    pub(super) endpoint: EndpointId,
-    pub(super) room: usize,
+pub struct Claim {
+    /// Which one asks.
+    pub endpoint: EndpointId,
+    /// How many it has room for.
+    pub room: usize,
     /// Whether to find out when the next one will be due.
-    pub(super) look_ahead: bool,
+    pub look_ahead: bool,
 }
 
 /// What a claim brings.
-pub(super) struct Claimed {
+pub struct Claimed {
     /// The endpoint as it is now; `None` when it is gone or inactive.
-    pub(super) endpoint: Option<Endpoint>,
+    pub endpoint: Option<Endpoint>,
     /// Leased to this process, oldest first.
-    pub(super) deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Delivery>,
     /// When the next one is due, if that was asked.
-    pub(super) next_due: Option<Timestamp>,
+    pub next_due: Option<Timestamp>,
     /// Where its breaker stands, this claim included.
-    pub(super) breaker: Breaker,
+    pub breaker: Breaker,
 }
 
 /// A claim, and where its answer goes.
-pub(super) type Request = (Claim, oneshot::Sender<Result<Claimed>>);
+pub type Request = (Claim, oneshot::Sender<Result<Claimed>>);
 
 /// An attempt, and who is told that it is written.
-pub(super) type Entry = (Attempt, oneshot::Sender<()>);
+pub type Entry = (Attempt, oneshot::Sender<()>);
 
 /// Whose leases, in which database, at what time.
 #[derive(Clone)]
-pub(super) struct Books {
-    pub(super) db: Db,
-    pub(super) clock: Clock,
-    pub(super) metrics: Metrics,
-    pub(super) owner: Arc<str>,
+pub struct Books {
+    /// Where the rows are.
+    pub db: Db,
+    /// What the time is.
+    pub clock: Clock,
+    /// Where attempts are counted.
+    pub metrics: Metrics,
+    /// In whose name things are leased.
+    pub owner: Arc<str>,
     /// Who is told of the events that are written here.
-    pub(super) nudge: Arc<OnceLock<Recipient<Committed>>>,
+    pub nudge: Arc<OnceLock<Recipient<Committed>>>,
 }
 
 /// What one transaction writes.
@@ -84,12 +90,7 @@ struct Written {
 
 impl Books {
     /// One transaction; answers those whose part is committed and returns the attempts that are not.
-    pub(super) async fn write(
-        self,
-        claims: Vec<Request>,
-        attempts: Vec<Entry>,
-        unwanted: Vec<Lease>,
-    ) -> Vec<Entry> {
+    pub async fn write(self, claims: Vec<Request>, attempts: Vec<Entry>, unwanted: Vec<Lease>) -> Vec<Entry> {
         let (claims, claimants): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
         let (attempts, writers): (Vec<_>, Vec<_>) = attempts.into_iter().unzip();
         match self.commit(&Page { claims: &claims, attempts: &attempts, unwanted: &unwanted }).await {

@@ -4,7 +4,7 @@
 use super::breaker::{Breaker, BreakerState};
 use crate::domain::{EndpointId, Result, Timestamp};
 use crate::storage::schema::webhook_breakers;
-use crate::storage::{Conn, on_conn, on_conn_locking};
+use crate::storage::{Conn, execute_rows, on_conn, on_conn_locking};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
@@ -25,17 +25,11 @@ pub(super) async fn load(
 /// Makes rows for those that have none: what is not there cannot be locked, and two processes that both count a
 /// first failure would forget one.
 pub async fn make_rows(conn: &mut Conn, ids: BTreeSet<EndpointId>, now: Timestamp) -> Result<()> {
-    for id in ids {
-        let row = Row {
-            webhook_id: id,
-            state: "closed".to_owned(),
-            failures: 0,
-            until: None,
-            deferred_until: None,
-            updated_at: now,
-        };
-        let insert = diesel::insert_into(webhook_breakers::table).values(row);
-        on_conn!(conn, c => insert.on_conflict_do_nothing().execute(c).await)?;
+    let rows: Vec<Row> = ids.into_iter().map(|id| Row::of(id, &Breaker::default(), now)).collect();
+    if !rows.is_empty() {
+        execute_rows!(conn, rows, |rows| diesel::insert_into(webhook_breakers::table)
+            .values(rows)
+            .on_conflict_do_nothing());
     }
     Ok(())
 }
@@ -47,21 +41,22 @@ pub async fn find(conn: &mut Conn, id: EndpointId) -> Result<Breaker> {
     Ok(row.map(|row| row.breaker()).unwrap_or_default())
 }
 
-/// Writes the breaker down; one as good as new loses its row.
-pub(super) async fn save(conn: &mut Conn, id: EndpointId, breaker: &Breaker, now: Timestamp) -> Result<()> {
+/// Writes the breakers down; those as good as new lose their rows.
+pub(super) async fn save(
+    conn: &mut Conn,
+    breakers: impl IntoIterator<Item = (EndpointId, Breaker)>,
+    now: Timestamp,
+) -> Result<()> {
     use webhook_breakers as b;
-    if *breaker == Breaker::default() {
-        return forget(conn, id).await;
+    let (good, others): (Vec<_>, Vec<_>) =
+        breakers.into_iter().partition(|(_, breaker)| *breaker == Breaker::default());
+    if !good.is_empty() {
+        forget(conn, good.iter().map(|(id, _)| *id)).await?;
     }
-    let (state, until) = columns(breaker.state);
-    let row = Row {
-        webhook_id: id,
-        state: state.to_owned(),
-        failures: i32::try_from(breaker.failures).unwrap_or(i32::MAX),
-        until,
-        deferred_until: breaker.deferred_until,
-        updated_at: now,
-    };
+    let rows: Vec<Row> = others.iter().map(|(id, breaker)| Row::of(*id, breaker, now)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     let changes = (
         b::state.eq(excluded(b::state)),
         b::failures.eq(excluded(b::failures)),
@@ -69,15 +64,18 @@ pub(super) async fn save(conn: &mut Conn, id: EndpointId, breaker: &Breaker, now
         b::deferred_until.eq(excluded(b::deferred_until)),
         b::updated_at.eq(excluded(b::updated_at)),
     );
-    let insert = diesel::insert_into(b::table).values(row);
-    on_conn!(conn, c => insert.on_conflict(b::webhook_id).do_update().set(changes).execute(c).await)?;
+    execute_rows!(conn, rows, |rows| diesel::insert_into(b::table)
+        .values(rows)
+        .on_conflict(b::webhook_id)
+        .do_update()
+        .set(changes));
     Ok(())
 }
 
-/// Makes the breaker as good as new: closed, nothing failed, no pause.
-pub async fn forget(conn: &mut Conn, id: EndpointId) -> Result<()> {
-    let row = webhook_breakers::table.find(id);
-    on_conn!(conn, c => diesel::delete(row).execute(c).await)?;
+/// Makes these breakers as good as new: closed, nothing failed, no pause.
+pub async fn forget(conn: &mut Conn, ids: impl IntoIterator<Item = EndpointId>) -> Result<()> {
+    let rows = webhook_breakers::table.filter(webhook_breakers::webhook_id.eq_any(ids));
+    on_conn!(conn, c => diesel::delete(rows).execute(c).await)?;
     Ok(())
 }
 
@@ -102,6 +100,13 @@ struct Row {
 }
 
 impl Row {
+    fn of(webhook_id: EndpointId, breaker: &Breaker, now: Timestamp) -> Self {
+        let (state, until) = columns(breaker.state);
+        let failures = i32::try_from(breaker.failures).unwrap_or(i32::MAX);
+        let deferred_until = breaker.deferred_until;
+        Self { webhook_id, state: state.to_owned(), failures, until, deferred_until, updated_at: now }
+    }
+
     fn breaker(&self) -> Breaker {
         let state = match (self.state.as_str(), self.until) {
             ("open", Some(probe_at)) => BreakerState::Open { probe_at },

@@ -4,12 +4,13 @@
 //! that ran out is free for anybody. An outcome counts only while its row still has the owner and the number of
 //! attempts that were claimed (the fence); else somebody else has taken over, and the outcome is dropped.
 
-use crate::domain::{DeliveryId, EndpointId, EventId, Leased, Result, Timestamp};
+use crate::domain::{DeliveryId, EndpointId, Error, EventId, Leased, Result, Timestamp};
 use crate::storage::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
 use crate::storage::{Conn, condition, on_conn, on_conn_skipping_locked};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ impl Delivery {
 }
 
 /// A delivery's row, and until when it is leased: a lease that was renewed is another.
-pub(super) type Lease = (DeliveryId, Timestamp);
+pub type Lease = (DeliveryId, Timestamp);
 
 /// What an endpoint asks for.
 #[derive(Debug, Clone, Copy)]
@@ -81,11 +82,11 @@ pub struct Wanted {
 
 /// Leases to `owner` what is due, oldest first. Call it in a transaction.
 pub async fn claim(conn: &mut Conn, owner: &str, wanted: &[Wanted], now: Timestamp) -> Result<Vec<Delivery>> {
-    let mut found = Vec::new();
-    for one in wanted {
-        let due =
-            if one.is_ordered { lock_next(conn, one, now).await? } else { lock_due(conn, one, now).await? };
-        found.extend(due.into_iter().map(|row| (*one, row)));
+    let (ordered, free): (Vec<Wanted>, Vec<Wanted>) = wanted.iter().copied().partition(|one| one.is_ordered);
+    let mut found = lock_due(conn, free, now).await?;
+    for one in ordered {
+        let next = lock_next(conn, &one, now).await?;
+        found.extend(next.into_iter().map(|row| (one, row)));
     }
     let mut leases: BTreeMap<Timestamp, Vec<DeliveryId>> = BTreeMap::new();
     for (one, row) in &found {
@@ -122,17 +123,40 @@ impl DueRow {
     }
 }
 
-/// The due rows of an endpoint that nobody holds, held to the end of the transaction. SQLite has one writer; on
-/// PostgreSQL rows that another process is just claiming are passed over.
-async fn lock_due(conn: &mut Conn, wanted: &Wanted, now: Timestamp) -> Result<Vec<DueRow>> {
+/// The due rows of these endpoints that nobody holds, held to the end of the transaction. SQLite has one writer, and is
+/// asked for all of them in one trip to its thread; PostgreSQL is asked for all of them at once, and rows that another
+/// process is just claiming are passed over.
+async fn lock_due(conn: &mut Conn, wanted: Vec<Wanted>, now: Timestamp) -> Result<Vec<(Wanted, DueRow)>> {
     use webhook_deliveries as d;
-    let due = d::table
-        .filter(d::webhook_id.eq(wanted.endpoint).and(Pending).and(d::due_at.le(now)))
-        .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
-        .order((d::due_at, d::id))
-        .limit(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
-        .select((d::id, d::event_id, d::attempts, d::attempts_before));
-    Ok(on_conn_skipping_locked!(conn, due, |q, c| q.load(c).await)?)
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let due = move |one: &Wanted| {
+        d::table
+            .filter(d::webhook_id.eq(one.endpoint).and(Pending).and(d::due_at.le(now)))
+            .filter(d::lease_until.is_null().or(d::lease_until.le(now)))
+            .order((d::due_at, d::id))
+            .limit(i64::try_from(one.limit).unwrap_or(i64::MAX))
+            .select((d::id, d::event_id, d::attempts, d::attempts_before))
+    };
+    let of_each: Vec<(Wanted, Vec<DueRow>)> = match conn {
+        Conn::Postgres(object) => {
+            let shared: &AsyncPgConnection = object;
+            let rows = |one: Wanted| async move {
+                let query = due(&one).for_no_key_update().skip_locked();
+                Ok::<_, Error>((one, query.load(&mut &*shared).await?))
+            };
+            try_join_all(wanted.into_iter().map(rows)).await?
+        }
+        Conn::Sqlite(object) => {
+            let rows = move |c: &mut diesel::SqliteConnection| {
+                let rows = |one: Wanted| Ok((one, diesel::RunQueryDsl::load(due(&one), c)?));
+                wanted.into_iter().map(rows).collect::<diesel::QueryResult<_>>()
+            };
+            object.spawn_blocking(rows).await?
+        }
+    };
+    Ok(of_each.into_iter().flat_map(|(one, rows)| rows.into_iter().map(move |row| (one, row))).collect())
 }
 
 /// The oldest pending rows of an endpoint that wants them in order, up to the first that cannot go now: it is not
@@ -228,57 +252,6 @@ pub async fn survey(conn: &mut Conn, now: Timestamp) -> Result<Vec<(EndpointId, 
     let may_go = webhooks::is_paused.eq(false).and(exists(due)).and(not(exists(held_back)));
     let query = webhooks::table.filter(webhooks::is_active.eq(true)).select((webhooks::id, may_go));
     Ok(on_conn!(conn, c => query.load(c).await)?)
-}
-
-/// The state that a row is put in after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    Delivered,
-    Failed,
-    PendingUntil(Timestamp),
-}
-
-impl State {
-    const fn column(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::PendingUntil(_) => "pending",
-        }
-    }
-
-    const fn due_at(self) -> Option<Timestamp> {
-        match self {
-            Self::PendingUntil(due) => Some(due),
-            _ => None,
-        }
-    }
-}
-
-/// Counts an attempt of rows that had `attempts` before it and gives their leases back. Returns those that the
-/// fence let through.
-pub(super) async fn settle(
-    conn: &mut Conn,
-    owner: &str,
-    (state, attempts): (State, u32),
-    ids: &[DeliveryId],
-    now: Timestamp,
-) -> Result<Vec<DeliveryId>> {
-    use webhook_deliveries as d;
-    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX - 1);
-    let fenced = d::table
-        .filter(d::id.eq_any(ids).and(d::lease_owner.eq(owner)).and(d::attempts.eq(attempts)))
-        .filter(Pending);
-    let changes = (
-        d::status.eq(state.column()),
-        d::attempts.eq(attempts + 1),
-        state.due_at().map(|due| d::due_at.eq(due)),
-        d::lease_owner.eq(None::<&str>),
-        d::lease_until.eq(None::<Timestamp>),
-        d::updated_at.eq(now),
-    );
-    Ok(on_conn!(conn, c =>
-        diesel::update(fenced).set(changes).returning(d::id).get_results(c).await)?)
 }
 
 /// Hands back these leases of `owner`: what was claimed and will not be sent now.

@@ -2,16 +2,17 @@
 //! state, many at a time.
 
 use super::breaker::BreakerRule;
-use super::delivery::{Delivery, State, settle};
+use super::delivery::Delivery;
 use super::endpoint::note_triggered;
 use super::judgement::{Judgement, Verdict};
 use super::outcome::{Outcome, Report};
+use super::settlement::{State, settle};
 use super::stats;
 use crate::domain::{DeliveryId, EndpointId, Result, TenantId, Timestamp};
 use crate::storage::schema::webhook_delivery_logs;
 use crate::storage::{Conn, insert_rows};
 use diesel::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An attempt that was made and is to be written down.
@@ -104,16 +105,13 @@ impl Attempt {
 /// Writes attempts of deliveries that `owner` holds. Call it in a transaction. Returns, for each, whether it
 /// counted: an attempt whose lease was lost changes nothing.
 pub async fn write(conn: &mut Conn, owner: &str, attempts: &[Attempt], now: Timestamp) -> Result<Vec<bool>> {
-    let mut alike: BTreeMap<(State, u32), Vec<DeliveryId>> = BTreeMap::new();
-    for attempt in attempts {
-        alike.entry((attempt.state(), attempt.before)).or_default().push(attempt.delivery);
+    if attempts.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut settled = BTreeSet::new();
-    for (change, ids) in alike {
-        settled.extend(settle(conn, owner, change, &ids, now).await?);
-    }
-    // Taken out as it is seen: of two attempts at one delivery only one can have counted.
-    let counted: Vec<bool> = attempts.iter().map(|a| settled.remove(&a.delivery)).collect();
+    let states = attempts.iter().map(|a| ((a.delivery, a.before), a.state()));
+    let mut settled = settle(conn, owner, states, now).await?;
+    // Taken out as it is seen: of two attempts that are alike the first has counted.
+    let counted: Vec<bool> = attempts.iter().map(|a| settled.remove(&(a.delivery, a.before))).collect();
     let rows = attempts.iter().zip(&counted).filter(|(_, counted)| **counted).map(|(a, _)| a);
     let logs: Vec<LogRow> = rows.clone().map(Attempt::row).collect();
     let _: Vec<i64> = insert_rows!(conn, webhook_delivery_logs::table, logs, webhook_delivery_logs::id);

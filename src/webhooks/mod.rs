@@ -3,7 +3,7 @@
 //!
 //! Rows are the truth: [`endpoint`] and [`delivery`] hold them, [`delivery_log`] keeps a row for each attempt.
 //! An `endpoint_actor` for each endpoint claims what is due by lease and makes each `attempt` by its [`strategy`];
-//! the `ledger` gathers claims and attempts into the few transactions of its `books`. [`SweepActor`] finds what
+//! the `ledger` gathers claims and attempts into the few transactions of its [`books`]. [`SweepActor`] finds what
 //! nobody was told of. [`Endpoints`] is what `app` holds of all this. Pure beside them: [`signing`], [`backoff`],
 //! [`address`], [`outcome`], [`judgement`], [`breaker`], [`queue`].
 //!
@@ -19,7 +19,7 @@ pub mod address;
 mod attempt;
 pub mod authorization;
 pub mod backoff;
-mod books;
+pub mod books;
 pub mod breaker;
 pub mod breakers;
 pub mod client;
@@ -49,6 +49,7 @@ pub mod rotation;
 pub mod sealing;
 pub mod secret_changes;
 pub mod secrets;
+mod settlement;
 pub mod signing;
 pub mod signing_key;
 pub mod stats;

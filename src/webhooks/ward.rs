@@ -82,8 +82,9 @@ impl Ward {
 
     /// Disables the endpoints that asked for it.
     pub(super) async fn disable(&mut self, conn: &mut Conn) -> Result<()> {
-        for (id, (tenant, reason)) in std::mem::take(&mut self.disabled) {
-            if endpoint::disable(conn, id, reason, self.now).await? {
+        let reasons = self.disabled.iter().map(|(id, (_, reason))| (*id, *reason)).collect();
+        for id in endpoint::disable(conn, &reasons, self.now).await? {
+            if let Some((tenant, reason)) = self.disabled.remove(&id) {
                 tracing::warn!(webhook.id = %id, reason = reason.as_str(), "webhook disabled by its endpoint");
                 self.events.push(operational::disabled(tenant, id, reason));
             }
@@ -93,10 +94,8 @@ impl Ward {
 
     /// Writes down what changed; returns what is to be told.
     pub(super) async fn close(self, conn: &mut Conn) -> Result<Vec<NewEvent>> {
-        for id in self.changed {
-            let breaker = self.breakers.get(&id).copied().unwrap_or_default();
-            breakers::save(conn, id, &breaker, self.now).await?;
-        }
+        let changed = self.changed.iter().map(|id| (*id, self.breaker(*id)));
+        breakers::save(conn, changed, self.now).await?;
         Ok(self.events)
     }
 }

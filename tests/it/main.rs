@@ -26,6 +26,7 @@ mod fan_out;
 mod faults;
 mod forgery;
 mod idempotency;
+mod idempotent_posts;
 mod kill;
 mod kill_bad_endpoints;
 mod kill_notifications;

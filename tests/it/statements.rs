@@ -2,87 +2,21 @@
 //! needless one is noticed.
 
 use crate::notifications::desk::{Desk, message};
+use crate::support::statements::{listen, statements};
 use crate::support::{Shop, TestDb};
 use bellwire::catalog::product::{self, ProductChanges, ProductFilter};
 use bellwire::catalog::{category, order};
 use bellwire::domain::{Fields, ProductId};
 use bellwire::notifications::Channel;
 use bellwire::notifications::dispatch::Message;
-use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::sync::Mutex;
-
-/// Statements by the address of their database, as tests may share a process.
-static STATEMENTS: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
-
-/// Writes down what one connection is asked.
-struct Listener {
-    url: String,
-}
-
-impl Instrumentation for Listener {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        match event {
-            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.url),
-            InstrumentationEvent::StartQuery { query, .. } => {
-                let statement = in_brief(&query.to_string());
-                // Of a new connection, whenever the pool wants one.
-                if statement != "PRAGMA" {
-                    let mut all = STATEMENTS.lock().unwrap();
-                    all.get_or_insert_default().entry(self.url.clone()).or_default().push(statement);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// `SELECT products`: what is done, and to which table.
-fn in_brief(sql: &str) -> String {
-    let sql = outermost(&sql.replace(['`', '"'], " "));
-    let mut words = sql.split_whitespace();
-    let verb = words.next().unwrap_or_default().to_owned();
-    let table = match verb.as_str() {
-        "SELECT" | "DELETE" => words.skip_while(|word| *word != "FROM").nth(1),
-        "INSERT" => words.nth(1),
-        "UPDATE" => words.next(),
-        _ => None,
-    };
-    format!("{verb} {}", table.unwrap_or_default()).trim().to_owned()
-}
-
-/// Without what stands in parentheses, such as another query.
-fn outermost(sql: &str) -> String {
-    let mut depth = 0;
-    let mut outside = String::new();
-    for c in sql.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ if depth == 0 => outside.push(c),
-            _ => {}
-        }
-    }
-    outside
-}
 
 /// A shop whose statements are written down.
 async fn observed() -> (TestDb, Shop) {
-    // Those that another test opens meanwhile are written down under their own address.
-    set_default_instrumentation(|| Some(Box::new(Listener { url: String::new() }))).unwrap();
+    listen();
     let db = TestDb::sqlite().await;
     let shop = Shop::open(&db).await;
     (db, shop)
-}
-
-/// What `work` asks of the database.
-async fn statements<T>(db: &TestDb, work: impl Future<Output = T>) -> Vec<String> {
-    let path = db.sqlite_path().unwrap();
-    let take = || STATEMENTS.lock().unwrap().as_mut().and_then(|all| all.remove(path)).unwrap_or_default();
-    take();
-    work.await;
-    take()
 }
 
 async fn patch(shop: &Shop, id: ProductId, body: Value) {

@@ -6,6 +6,7 @@ use crate::catalog::observer::Unit;
 use crate::domain::fields::Given;
 use crate::domain::{ChannelName, Code, Error, EventName, Fields, Result, UserId};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::respond::method_not_allowed;
 use crate::http::{State, idempotent};
 use crate::notifications::charges::Charges;
@@ -87,9 +88,9 @@ async fn create(
             data: data.to_string(),
             except: cause.0,
         }]);
-        Ok(Said { user_id: *id, channel: channel.as_str().to_owned(), event: event.clone() })
+        Reply::created(&Said { user_id: *id, channel: channel.as_str().to_owned(), event: event.clone() })
     };
-    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await?;
     if !idempotent::is_replay(&answer) {
         charges.keep();
     }

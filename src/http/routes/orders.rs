@@ -4,6 +4,7 @@ use crate::auth::Identity;
 use crate::catalog::order::{self, NewOrder, OrderChanges, OrderFilter};
 use crate::domain::{OrderId, Result};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::respond::method_not_allowed;
 use crate::http::{State, idempotent, respond};
 use actix_web::web::{Data, Path, ServiceConfig, delete, get, patch, post, put, resource};
@@ -41,8 +42,10 @@ async fn create(identity: Identity, cause: Cause, state: Data<State>, body: Body
     identity.require(WRITE)?;
     let sent = body.read().await?;
     let new = NewOrder::parse(sent.fields()?)?;
-    let work = async |conn: &mut _, unit: &mut _| order::create(conn, unit, identity.user_id, &new).await;
-    idempotent::create(&state, &identity, cause, &sent, work).await
+    let work = async |conn: &mut _, unit: &mut _| {
+        Reply::created(&order::create(conn, unit, identity.user_id, &new).await?)
+    };
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 async fn update(

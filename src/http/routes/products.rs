@@ -4,6 +4,7 @@ use crate::auth::Identity;
 use crate::catalog::product::{self, NewProduct, ProductChanges, ProductFilter};
 use crate::domain::{ProductId, Result};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::respond::method_not_allowed;
 use crate::http::{State, idempotent, respond};
 use actix_web::web::{Data, Path, ServiceConfig, delete, get, patch, post, put, resource};
@@ -41,8 +42,8 @@ async fn create(identity: Identity, cause: Cause, state: Data<State>, body: Body
     identity.require(WRITE)?;
     let sent = body.read().await?;
     let new = NewProduct::parse(sent.fields()?)?;
-    let work = async |conn: &mut _, unit: &mut _| product::create(conn, unit, &new).await;
-    idempotent::create(&state, &identity, cause, &sent, work).await
+    let work = async |conn: &mut _, unit: &mut _| Reply::created(&product::create(conn, unit, &new).await?);
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 async fn update(

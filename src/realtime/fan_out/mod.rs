@@ -28,6 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Frames that may wait: in the mailbox, and in the queue behind it.
@@ -35,6 +36,12 @@ const WAITING: usize = 1_024;
 
 /// Subscribers served in a row, in one or two milliseconds, before others on the thread have their turn.
 const STRETCH: usize = 256;
+
+/// A batch that takes so long is one to a crowd.
+const LONG: Duration = Duration::from_millis(1);
+
+/// What a frame may have to wait for more to go out with it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The way to the actor of a thread.
 pub type FanOutAddr = Addr<FanOutActor>;
@@ -111,10 +118,12 @@ impl Handler<Room> for FanOutActor {
     fn handle(&mut self, _: Room, _: &mut Self::Context) {}
 }
 
-/// Serves all that waits, a batch after another.
+/// Serves all that waits, a batch after another. While more comes than can be written at once, as much time as a batch
+/// took is left to the others on the thread: what comes then goes out together, and costs a fraction.
 async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
     let mut in_a_row = 0;
     loop {
+        let began = Instant::now();
         let batch = Batch::first_of(&mut queue.waiting.borrow_mut());
         let Some(batch) = batch else { break };
         queue.has_room.notify_one();
@@ -125,6 +134,10 @@ async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
             }
             paths.with(|paths| batch.serve(links, &paths));
             in_a_row += links.len();
+        }
+        let took = began.elapsed();
+        if took >= LONG && !queue.waiting.borrow().is_empty() {
+            tokio::time::sleep(took.min(LONGEST_PAUSE)).await;
         }
     }
     queue.is_served.set(false);

@@ -24,10 +24,11 @@ use super::strategy::Strategy;
 use super::vault::{Unopened, Vault};
 use crate::domain::{Code, EndpointId, Error, EventFilter, Result, TenantId, Timestamp};
 use crate::storage::schema::webhooks;
-use crate::storage::{Conn, Violation, on_conn, on_conn_skipping_locked};
+use crate::storage::{Conn, Violation, on_conn, on_conn_locking, on_conn_skipping_locked};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use row::EndpointRow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A row of `webhooks`.
@@ -224,17 +225,32 @@ pub async fn set_paused(
     present.map_or_else(|| Err(Error::not_found("webhook")), Endpoint::try_from)
 }
 
-/// The sender's own stop: the endpoint asked for it. False when it was stopped already.
+/// The sender's own stop: the endpoints asked for it. Returns those that were not stopped already.
 pub(super) async fn disable(
     conn: &mut Conn,
-    id: EndpointId,
-    reason: DisabledReason,
+    reasons: &BTreeMap<EndpointId, DisabledReason>,
     now: Timestamp,
-) -> Result<bool> {
-    let target = webhooks::table.filter(webhooks::id.eq(id).and(webhooks::is_active.eq(true)));
-    let changes =
-        (webhooks::is_active.eq(false), webhooks::disabled_reason.eq(reason.as_str()), changed_at(now));
-    Ok(on_conn!(conn, c => diesel::update(target).set(changes).execute(c).await)? > 0)
+) -> Result<Vec<EndpointId>> {
+    if reasons.is_empty() {
+        return Ok(Vec::new());
+    }
+    // In one order everywhere, so that two processes never wait for each other.
+    let active = webhooks::table
+        .filter(webhooks::id.eq_any(reasons.keys()).and(webhooks::is_active.eq(true)))
+        .order(webhooks::id)
+        .select(webhooks::id);
+    let active: Vec<EndpointId> = on_conn_locking!(conn, active, |q, c| q.load(c).await)?;
+    for reason in [DisabledReason::Gone, DisabledReason::Asked] {
+        let ids: Vec<&EndpointId> = active.iter().filter(|id| reasons.get(id) == Some(&reason)).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let rows = webhooks::table.filter(webhooks::id.eq_any(ids));
+        let changes =
+            (webhooks::is_active.eq(false), webhooks::disabled_reason.eq(reason.as_str()), changed_at(now));
+        on_conn!(conn, c => diesel::update(rows).set(changes).execute(c).await)?;
+    }
+    Ok(active)
 }
 
 /// Stops the endpoint: no new deliveries, and none of those that wait. Its rows stay.

@@ -13,11 +13,10 @@ use super::delivery_log::Attempt;
 use super::judgement::Verdict;
 use super::outcome::Outcome;
 use crate::domain::{EndpointId, Result, Timestamp};
-use crate::storage::Conn;
 use crate::storage::schema::webhook_stats;
+use crate::storage::{Conn, execute_rows};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 
 const MINUTE: i64 = 60_000_000;
@@ -108,7 +107,7 @@ impl From<(Key, Sum)> for Row {
     }
 }
 
-/// All rows in one statement. On SQLite diesel writes that only for its own connection.
+/// All rows in one statement.
 async fn add(conn: &mut Conn, rows: Vec<Row>) -> Result<()> {
     use webhook_stats as s;
     let key = (s::webhook_id, s::period, s::starts_at, s::outcome, s::is_retry, s::le_ms);
@@ -117,19 +116,10 @@ async fn add(conn: &mut Conn, rows: Vec<Row>) -> Result<()> {
         s::exhausted.eq(s::exhausted + excluded(s::exhausted)),
         s::duration_ms.eq(s::duration_ms + excluded(s::duration_ms)),
     );
-    let insert = diesel::insert_into(s::table);
-    match conn {
-        Conn::Postgres(c) => {
-            let insert = insert.values(&rows).on_conflict(key).do_update().set(added);
-            RunQueryDsl::execute(insert, &mut **c).await?
-        }
-        Conn::Sqlite(c) => {
-            c.spawn_blocking(move |c| {
-                let insert = insert.values(&rows).on_conflict(key).do_update().set(added);
-                diesel::RunQueryDsl::execute(insert, c)
-            })
-            .await?
-        }
-    };
+    execute_rows!(conn, rows, |rows| diesel::insert_into(s::table)
+        .values(rows)
+        .on_conflict(key)
+        .do_update()
+        .set(added));
     Ok(())
 }

@@ -13,3 +13,5 @@ mod preferences;
 mod sending;
 mod subscribing;
 mod tabs;
+
+pub(crate) use desk::add_crowd;

@@ -16,6 +16,7 @@ pub(crate) mod server;
 pub(crate) mod shop;
 pub(crate) mod smtp;
 pub(crate) mod socket;
+pub(crate) mod statements;
 pub(crate) mod wait;
 
 pub(crate) use backend::Backend;

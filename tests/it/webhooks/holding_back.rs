@@ -184,7 +184,7 @@ async fn a_breaker_is_reset_by_hand(db: TestDb) {
     let (world, receiver, endpoint) = opened(db).await;
     receiver.answer(Answer::Status(200));
     let db = &world.db;
-    db.transaction(async |conn| breakers::forget(conn, endpoint.id).await).await.unwrap();
+    db.transaction(async |conn| breakers::forget(conn, [endpoint.id]).await).await.unwrap();
     let _sweep = world.sweep();
     // While it is held back the actor looks at its rows once a second.
     world.clock.advance(Duration::from_secs(2));

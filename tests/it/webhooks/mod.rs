@@ -1,6 +1,7 @@
 //! Webhooks against real receivers that misbehave, over both databases.
 
 mod authorizing;
+mod books;
 mod client;
 mod delivering;
 mod dialling;

@@ -5,6 +5,7 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{NotificationId, Result};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::inbox::{self, Hand, InboxFilter, Mark, Owner};
 use crate::storage::Conn;
@@ -102,9 +103,9 @@ async fn mark(
     let work = async |conn: &mut Conn, unit: &mut Unit| {
         let (changed, events) = inbox::mark(conn, hand(identity, cause, unit), id, mark).await?;
         unit.tell(events);
-        Ok(changed)
+        Reply::ok(&changed)
     };
-    idempotent::act(state, identity, cause, &sent, work).await
+    idempotent::once(state, identity, cause, &sent, work).await
 }
 
 pub(super) async fn mark_all_read(
@@ -122,9 +123,9 @@ pub(super) async fn mark_all_read(
     let work = async |conn: &mut Conn, unit: &mut Unit| {
         let (all, events) = inbox::mark_all_read(conn, hand(&identity, cause, unit), before).await?;
         unit.tell(events);
-        Ok(all)
+        Reply::ok(&all)
     };
-    idempotent::act(&state, &identity, cause, &sent, work).await
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 /// Of a long inbox all but the last part, each in a transaction of its own; how many became read. Whoever goes away in

@@ -5,6 +5,7 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{Fields, Result};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::charges::Charges;
 use crate::notifications::choices::{self, Changes};
@@ -72,9 +73,9 @@ pub(super) async fn test(
         let owner = (identity.tenant_id, identity.user_id, identity.name.as_str());
         let (report, events) = send::send_test(conn, owner, channels.clone(), terms).await?;
         unit.tell(events);
-        Ok(report)
+        Reply::created(&report)
     };
-    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await?;
     if !idempotent::is_replay(&answer) {
         charges.keep();
     }

@@ -5,6 +5,7 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{Code, Error, Result, ScheduledId, UserId};
 use crate::http::extract::{Body, Cause, Sent};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::charges::Charges;
 use crate::notifications::schedule::change::{self, ScheduledChanges};
@@ -12,7 +13,6 @@ use crate::notifications::schedule::{self, ScheduledFilter, ScheduledResource, W
 use crate::storage::Conn;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 
 pub(super) async fn list(
     request: HttpRequest,
@@ -40,14 +40,6 @@ pub(super) async fn show(
     respond::data(&schedule::find(&mut conn, owner, *id, state.clock.now()).await?)
 }
 
-/// One, or as many as were sent.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Made {
-    One(Box<ScheduledResource>),
-    Many(Vec<ScheduledResource>),
-}
-
 pub(super) async fn create(
     identity: Identity,
     cause: Cause,
@@ -66,16 +58,13 @@ pub(super) async fn create(
             let message = "The tenant has sent and scheduled as many notifications as it may in a minute.";
             Error::new(Code::TooMany, message).after(wait)
         })?;
-        let mut made = schedule::create(conn, unit.tenant(), wanted, unit.now()).await?;
-        Ok(match made.pop() {
-            Some(only) if is_one => Made::One(Box::new(only)),
-            last => {
-                made.extend(last);
-                Made::Many(made)
-            }
-        })
+        let made = schedule::create(conn, unit.tenant(), wanted, unit.now()).await?;
+        match made.as_slice() {
+            [only] if is_one => Reply::created(only),
+            many => Reply::created(&many),
+        }
     };
-    let answer = idempotent::create(&state, &identity, cause, &sent, work).await?;
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await?;
     if !idempotent::is_replay(&answer) {
         charges.keep();
     }
@@ -83,12 +72,15 @@ pub(super) async fn create(
     Ok(answer)
 }
 
-/// Writes nothing down, so it may be repeated as it is.
 pub(super) async fn preview(identity: Identity, state: Data<State>, body: Body) -> Result<HttpResponse> {
     permit(&identity, WRITE)?;
-    let wanted = wanted(&identity, &state, &body.read().await?)?;
-    let mut conn = state.db.read().await?;
-    respond::data(&schedule::preview(&mut conn, identity.tenant_id, wanted, state.clock.now()).await?)
+    let sent = body.read().await?;
+    let wanted = wanted(&identity, &state, &sent)?;
+    let work = async || {
+        let mut conn = state.db.read().await?;
+        Reply::ok(&schedule::preview(&mut conn, identity.tenant_id, wanted, state.clock.now()).await?)
+    };
+    idempotent::once_done(&state, &identity, &sent, work).await
 }
 
 pub(super) async fn reschedule(
@@ -112,8 +104,10 @@ pub(super) async fn retry(
 ) -> Result<HttpResponse> {
     let owner = (identity.tenant_id, permit(&identity, WRITE)?);
     let sent = body.read_any().await?;
-    let work = async |conn: &mut Conn, unit: &mut Unit| change::retry(conn, owner, *id, unit.now()).await;
-    let answer = idempotent::act(&state, &identity, cause, &sent, work).await;
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
+        Reply::ok(&change::retry(conn, owner, *id, unit.now()).await?)
+    };
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await;
     state.notifier.wake();
     answer
 }

@@ -5,13 +5,13 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{FanOutId, Result};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::charges::Charges;
 use crate::notifications::dispatch::Terms;
 use crate::notifications::fan_out::{self, FanOutFilter};
-use crate::notifications::send::{self, SendReport, SendRequest};
+use crate::notifications::send::{self, SendRequest};
 use crate::storage::Conn;
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -29,12 +29,9 @@ pub(super) async fn create(
         let terms = Terms { limits: Some(&charges), except: cause.0, now: unit.now() };
         let (report, events) = send::send(conn, identity.tenant_id, &request, terms).await?;
         unit.tell(events);
-        Ok(report)
+        if report.goes_on() { Reply::accepted(&report) } else { Reply::created(&report) }
     };
-    let status = |report: &SendReport| {
-        if report.goes_on() { StatusCode::ACCEPTED } else { StatusCode::CREATED }
-    };
-    let answer = idempotent::create_with_status(&state, &identity, cause, &sent, work, status).await?;
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await?;
     if !idempotent::is_replay(&answer) {
         charges.keep();
     }
@@ -64,9 +61,9 @@ pub(super) async fn retry(
     identity.require(SEND)?;
     let sent = body.read_any().await?;
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        fan_out::retry(conn, identity.tenant_id, *id, unit.now()).await
+        Reply::ok(&fan_out::retry(conn, identity.tenant_id, *id, unit.now()).await?)
     };
-    let answer = idempotent::act(&state, &identity, cause, &sent, work).await;
+    let answer = idempotent::once(&state, &identity, cause, &sent, work).await;
     state.notifier.wake();
     answer
 }

@@ -5,6 +5,7 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{Result, SubscriptionId};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::subscription_rows::{self, NewSubscription};
 use crate::storage::Conn;
@@ -36,9 +37,9 @@ pub(super) async fn create(
     let new = NewSubscription::parse(sent.fields()?)?;
     let owner = (identity.tenant_id, identity.user_id);
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        subscription_rows::create(conn, owner, &new, unit.now()).await
+        Reply::created(&subscription_rows::create(conn, owner, &new, unit.now()).await?)
     };
-    idempotent::create(&state, &identity, cause, &sent, work).await
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 pub(super) async fn remove(

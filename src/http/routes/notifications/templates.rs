@@ -5,6 +5,7 @@ use crate::auth::Identity;
 use crate::catalog::observer::Unit;
 use crate::domain::{Result, TemplateId};
 use crate::http::extract::{Body, Cause};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::notifications::templates::{self, NewTemplate, Preview, TemplateChanges, TemplateFilter};
 use crate::storage::Conn;
@@ -71,9 +72,9 @@ pub(super) async fn create(
     let sent = body.read().await?;
     let new = NewTemplate::parse(sent.fields()?)?;
     let work = async |conn: &mut Conn, unit: &mut Unit| {
-        templates::create(conn, unit.tenant(), &new, unit.now()).await
+        Reply::created(&templates::create(conn, unit.tenant(), &new, unit.now()).await?)
     };
-    idempotent::create(&state, &identity, cause, &sent, work).await
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 pub(super) async fn update(
@@ -100,7 +101,6 @@ pub(super) async fn remove(
     Ok(respond::no_content())
 }
 
-/// Writes nothing down, so it may be repeated as it is.
 pub(super) async fn preview(
     identity: Identity,
     state: Data<State>,
@@ -108,12 +108,22 @@ pub(super) async fn preview(
     body: Body,
 ) -> Result<HttpResponse> {
     identity.require(READ)?;
-    let preview = Preview::parse(body.read().await?.fields()?)?;
-    let mut conn = state.db.read().await?;
-    respond::data(&templates::preview(&mut conn, identity.tenant_id, *id, &preview).await?)
+    let sent = body.read().await?;
+    let preview = Preview::parse(sent.fields()?)?;
+    let work = async || {
+        let mut conn = state.db.read().await?;
+        Reply::ok(&templates::preview(&mut conn, identity.tenant_id, *id, &preview).await?)
+    };
+    idempotent::once_done(&state, &identity, &sent, work).await
 }
 
-pub(super) async fn preview_unsaved(identity: Identity, body: Body) -> Result<HttpResponse> {
+pub(super) async fn preview_unsaved(
+    identity: Identity,
+    state: Data<State>,
+    body: Body,
+) -> Result<HttpResponse> {
     identity.require(READ)?;
-    respond::data(&Preview::of_unsaved(body.read().await?.fields()?)?)
+    let sent = body.read().await?;
+    let work = async || Reply::ok(&Preview::of_unsaved(sent.fields()?)?);
+    idempotent::once_done(&state, &identity, &sent, work).await
 }

@@ -3,8 +3,10 @@
 
 use super::{READ, WRITE};
 use crate::auth::Identity;
-use crate::domain::{EndpointId, Error, Result};
-use crate::http::extract::{Body, Cause};
+use crate::catalog::observer::Unit;
+use crate::domain::{EndpointId, Error, Result, Timestamp};
+use crate::http::extract::{Body, Cause, Sent};
+use crate::http::idempotent::Reply;
 use crate::http::{State, idempotent, respond};
 use crate::storage::Conn;
 use crate::storage::page::Listed;
@@ -12,7 +14,7 @@ use crate::webhooks::endpoint::{
     self, Endpoint, EndpointChanges, EndpointFilter, EndpointResource, NewEndpoint,
 };
 use crate::webhooks::rotation;
-use crate::webhooks::secrets::{Secrets, SecretsView, Shown};
+use crate::webhooks::secrets::{Secrets, SecretsView};
 use crate::webhooks::stats::{self, Period};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -61,25 +63,20 @@ impl Detailed {
 
 /// An endpoint that was just made.
 #[derive(Serialize)]
-struct Made {
+struct Made<'a> {
     #[serde(flatten)]
-    endpoint: Detailed,
+    endpoint: &'a Detailed,
     /// Null where the answer is given a second time.
-    secret: Option<String>,
+    secret: Option<&'a str>,
 }
 
-/// What is shown once.
+/// What takes the place of what it was.
 #[derive(Serialize)]
-struct Once {
-    secret: String,
+struct Rotated<'a> {
+    /// Null where the answer is given a second time.
+    secret: Option<&'a str>,
     /// Of an endpoint that is signed for with a key pair, too.
-    public_key: Option<String>,
-}
-
-impl From<Shown> for Once {
-    fn from(shown: Shown) -> Self {
-        Self { secret: shown.secret.expose().to_owned(), public_key: shown.public_key }
-    }
+    public_key: Option<&'a str>,
 }
 
 pub(super) async fn create(
@@ -93,15 +90,14 @@ pub(super) async fn create(
     let new = NewEndpoint::read(identity.tenant_id, sent.fields()?)?;
     new.permit(&state.config.webhooks)?;
     let most = state.config.webhooks.endpoints_per_tenant;
-    let work = async |conn: &mut Conn, unit: &mut crate::catalog::observer::Unit| {
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
         endpoint::make_room(conn, identity.tenant_id, most).await?;
         let (made, shown) = endpoint::create(conn, &state.vault, new.clone(), unit.now()).await?;
-        let secret = Some(shown.secret.expose().to_owned());
-        Ok(Made { endpoint: Detailed::of(conn, &state, made).await?, secret })
+        let endpoint = Detailed::of(conn, &state, made).await?;
+        let made = Made { endpoint: &endpoint, secret: Some(shown.secret.expose()) };
+        Reply::created(&made)?.keeping(&Made { secret: None, ..made })
     };
-    // What is kept for a repeat of the request is kept for a day, and is no place for a secret.
-    let without_secret = |made: &mut Made| made.secret = None;
-    idempotent::create_once_shown(&state, &identity, cause, &sent, work, without_secret).await
+    idempotent::once(&state, &identity, cause, &sent, work).await
 }
 
 pub(super) async fn update(
@@ -115,49 +111,74 @@ pub(super) async fn update(
     changes.permit(&state.config.webhooks)?;
     let owned = (identity.tenant_id, *id);
     let now = state.clock.now();
-    changed(&state, async |conn| {
+    let work = async |conn: &mut Conn| {
         if !changes.secrets.is_empty() {
             let change = |secrets: &mut Secrets| changes.secrets.clone().apply(secrets);
             rotation::change(conn, &state.vault, owned, now, change).await?;
         }
-        endpoint::update(conn, owned, &changes, now).await
-    })
-    .await
+        let updated = endpoint::update(conn, owned, &changes, now).await?;
+        Detailed::of(conn, &state, updated).await
+    };
+    let shown = state.db.transaction(work).await?;
+    state.doorbell.ring(*id);
+    respond::data(&shown)
 }
 
 pub(super) async fn pause(
     identity: Identity,
     state: Data<State>,
     id: Path<EndpointId>,
+    body: Body,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
-    let (owned, now) = ((identity.tenant_id, *id), state.clock.now());
-    changed(&state, async |conn| endpoint::set_paused(conn, owned, true, now).await).await
+    let (owned, sent) = ((identity.tenant_id, *id), body.read_any().await?);
+    let work = async |conn: &mut Conn, now| endpoint::set_paused(conn, owned, true, now).await;
+    act(&state, &identity, (&sent, *id), work).await
 }
 
 pub(super) async fn resume(
     identity: Identity,
     state: Data<State>,
     id: Path<EndpointId>,
+    body: Body,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
-    let (owned, now) = ((identity.tenant_id, *id), state.clock.now());
-    changed(&state, async |conn| endpoint::set_paused(conn, owned, false, now).await).await
+    let (owned, sent) = ((identity.tenant_id, *id), body.read_any().await?);
+    let work = async |conn: &mut Conn, now| endpoint::set_paused(conn, owned, false, now).await;
+    act(&state, &identity, (&sent, *id), work).await
 }
 
 pub(super) async fn reset(
     identity: Identity,
     state: Data<State>,
     id: Path<EndpointId>,
+    body: Body,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
-    changed(&state, async |conn| {
+    let (owned, sent) = ((identity.tenant_id, *id), body.read_any().await?);
+    let work = async |conn: &mut Conn, now| {
         let found = endpoint::find(conn, identity.tenant_id, *id).await?;
-        state.cooldown.take((identity.tenant_id, *id), state.clock.now())?;
+        state.cooldown.take(owned, now)?;
         endpoint::reset_breaker(conn, found.id).await?;
         Ok(found)
-    })
-    .await
+    };
+    act(&state, &identity, (&sent, *id), work).await
+}
+
+/// Does this to the endpoint, once a key, has the sender look at it, and answers with it.
+async fn act(
+    state: &State,
+    identity: &Identity,
+    (sent, id): (&Sent, EndpointId),
+    work: impl AsyncFnOnce(&mut Conn, Timestamp) -> Result<Endpoint>,
+) -> Result<HttpResponse> {
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
+        let changed = work(conn, unit.now()).await?;
+        Reply::ok(&Detailed::of(conn, state, changed).await?)
+    };
+    let answer = idempotent::once(state, identity, Cause(None), sent, work).await?;
+    state.doorbell.ring(id);
+    Ok(answer)
 }
 
 /// Gives the endpoint a new secret. The old one signs beside it for `overlap_seconds`; the configuration's unless
@@ -169,32 +190,22 @@ pub(super) async fn rotate_secret(
     body: Body,
 ) -> Result<HttpResponse> {
     identity.require(WRITE)?;
-    let mut fields = body.read().await?.fields()?;
+    let sent = body.read().await?;
+    let mut fields = sent.fields()?;
     let given = fields.integer("overlap_seconds", 0, 604_800);
     let seconds = fields.present("overlap_seconds", given).map(i64::unsigned_abs);
     fields.finish()?;
     let overlap = Duration::from_secs(seconds.unwrap_or(state.config.webhooks.secret_overlap_seconds));
-    let (owned, now) = ((identity.tenant_id, *id), state.clock.now());
-    let rotate = async |conn: &mut Conn| rotation::rotate(conn, &state.vault, owned, overlap, now).await;
-    let shown = Once::from(state.db.transaction(rotate).await?);
+    let owned = (identity.tenant_id, *id);
+    let work = async |conn: &mut Conn, unit: &mut Unit| {
+        let shown = rotation::rotate(conn, &state.vault, owned, overlap, unit.now()).await?;
+        let rotated =
+            Rotated { secret: Some(shown.secret.expose()), public_key: shown.public_key.as_deref() };
+        Reply::ok(&rotated)?.keeping(&Rotated { secret: None, ..rotated })
+    };
+    let answer = idempotent::once(&state, &identity, Cause(None), &sent, work).await?;
     state.doorbell.ring(*id);
-    respond::data(&shown)
-}
-
-/// Commits a change, has the sender look at the endpoint, and answers with it.
-async fn changed(
-    state: &State,
-    work: impl AsyncFnOnce(&mut Conn) -> Result<Endpoint>,
-) -> Result<HttpResponse> {
-    let shown = state
-        .db
-        .transaction(async |conn| {
-            let changed = work(conn).await?;
-            Detailed::of(conn, state, changed).await
-        })
-        .await?;
-    state.doorbell.ring(shown.endpoint.id);
-    respond::data(&shown)
+    Ok(answer)
 }
 
 pub(super) async fn remove(
