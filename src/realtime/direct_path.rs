@@ -99,7 +99,10 @@ impl DirectPath {
         }
         let is_due = {
             let mut confirmations = self.confirmations.borrow_mut();
-            frames.iter().fold(false, |due, frame| confirmations.wrote(frame) || due)
+            for frame in frames {
+                confirmations.wrote(frame);
+            }
+            confirmations.is_due()
         };
         let ask = (is_due && self.asks_at_once).then(|| framing::ping(self.confirmations.borrow_mut().ask()));
         let tail = ask.as_deref().unwrap_or_default();

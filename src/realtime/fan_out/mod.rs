@@ -6,7 +6,7 @@
 //! past its session ([`DirectPath`](super::direct_path)); any other gets it through its mailbox, behind what waits there.
 //! So the order of frames holds, and who reads slowly is found and cut off as ever
 //! ([`Link::deliver`](super::link::Link::deliver)). Frames that came while others were written go out together, in
-//! one write a subscriber ([`Batch`]).
+//! one write a subscriber.
 //!
 //! Mailbox and queue: 1,024 frames each. A channel that finds the mailbox full still sends what it was at, and does
 //! nothing else until that is taken: then its own mailbox fills, and publishers are told. When this actor dies, channels
@@ -76,6 +76,8 @@ struct Queue {
     waiting: RefCell<VecDeque<FanOut>>,
     /// Whether the task is there.
     is_served: Cell<bool>,
+    /// When the next batch may begin, after one to a crowd.
+    pause_until: Cell<Option<Instant>>,
     has_room: Notify,
 }
 
@@ -118,11 +120,15 @@ impl Handler<Room> for FanOutActor {
     fn handle(&mut self, _: Room, _: &mut Self::Context) {}
 }
 
-/// Serves all that waits, a batch after another. While more comes than can be written at once, as much time as a batch
-/// took is left to the others on the thread: what comes then goes out together, and costs a fraction.
+/// Serves all that waits, a batch after another. After a batch to a crowd as much time as it took is the others' on the
+/// thread: what comes meanwhile goes out together and costs a fraction, and what comes later never waits.
 async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
     let mut in_a_row = 0;
     loop {
+        let pause = queue.pause_until.get().map(|until| until.saturating_duration_since(Instant::now()));
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            tokio::time::sleep(pause).await;
+        }
         let began = Instant::now();
         let batch = Batch::first_of(&mut queue.waiting.borrow_mut());
         let Some(batch) = batch else { break };
@@ -136,9 +142,8 @@ async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
             in_a_row += links.len();
         }
         let took = began.elapsed();
-        if took >= LONG && !queue.waiting.borrow().is_empty() {
-            tokio::time::sleep(took.min(LONGEST_PAUSE)).await;
-        }
+        let pause = (took >= LONG).then(|| took.min(LONGEST_PAUSE));
+        queue.pause_until.set(pause.map(|pause| began + took + pause));
     }
     queue.is_served.set(false);
 }

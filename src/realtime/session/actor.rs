@@ -281,12 +281,10 @@ impl SessionActor {
 
     fn pong(&mut self, payload: &[u8], ctx: &mut ws::WebsocketContext<Self>) {
         let is_answer = self.confirmations.borrow_mut().answered(payload);
-        if !is_answer {
-            if !self.may_control() {
-                self.fault(Fault::ControlFlood, ctx);
-            }
-        } else {
+        if is_answer {
             self.ask_if_due(ctx);
+        } else if !self.may_control() {
+            self.fault(Fault::ControlFlood, ctx);
         }
     }
 
