@@ -31,7 +31,7 @@ const BANS: [(&str, &str, &[&str]); 8] = [
             "realtime/hub.rs",
             "realtime/registry.rs",
             "realtime/publishing.rs",
-            "realtime/fan_out.rs",
+            "realtime/fan_out/batch.rs",
             "realtime/channel/roster.rs",
         ],
     ),
