@@ -87,7 +87,7 @@ where
                 .local_addr(address)
                 .on_connect_ext(move |stream: &ClientStream, data| {
                     data.insert(FirstRequest::new(metrics.clone(), handshake));
-                    data.insert(stream.handle());
+                    data.insert(stream.claim());
                 })
                 .h1(map_config(web, |()| AppConfig::default()));
             // Boxed, because the server's task holds a connection's future twice over.

@@ -1,236 +1,186 @@
-//! `ClientStream`: a client's socket, as the HTTP dispatcher reads and writes it, and its [`DirectWriter`], by which
-//! whole frames go past the dispatcher while nothing stands unsent.
+//! `ClientStream`: a client's connection as the HTTP dispatcher reads and writes it, until a session takes it over.
 //!
-//! Everything here stays on the connection's thread. The dispatcher writes whatever it holds at the end of each of
-//! its turns, so between two turns it is known here what is left of that; when it is nothing, a frame that is
-//! written past it cannot come between two halves of another. What the kernel does not take of such a frame is
-//! kept, goes out before anything else, and until then nothing more is written past.
+//! The dispatcher holds two buffers of 8 KiB for as long as it lives, read from or not, and polls whatever it serves
+//! through layers that a WebSocket has no use for. So a session claims the connection ([`Claim`]) before its upgrade is
+//! answered; once the answer is with the kernel the dispatcher is told that the client's stream has ended, lets go of
+//! this end, and what it let go of is the session's [`ClientSocket`].
 
-use bytes::{Buf, Bytes};
-use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
+use super::client_socket::ClientSocket;
+use std::cell::RefCell;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The dispatcher's end.
 #[derive(Debug)]
-pub struct ClientStream(Rc<DirectWriter>);
-
-/// What a session is told of the socket that it lives on.
-#[derive(Debug, Clone)]
-pub struct SocketHandle {
-    /// Its number, while the connection lasts.
-    pub descriptor: RawFd,
-    /// The way past the dispatcher; gone when that has let go of the stream.
-    pub writer: Weak<DirectWriter>,
+pub struct ClientStream {
+    /// Taken when this is dropped.
+    stream: Option<TcpStream>,
+    claim: Claim,
+    /// Whether something was written since the connection was claimed.
+    is_answering: bool,
+    /// Whether all of that is with the kernel: from here on nothing passes here.
+    is_answered: bool,
 }
 
-/// The way past the dispatcher, for others on the thread.
+/// By which a request's handler claims the connection that the request came on. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Claim(Rc<ClaimState>);
+
 #[derive(Debug)]
-pub struct DirectWriter {
-    stream: RefCell<TcpStream>,
-    /// Bytes that the dispatcher has offered and the kernel has not taken.
-    held: Cell<usize>,
-    /// The end of a frame that was written past the dispatcher.
-    rest: RefCell<Bytes>,
+struct ClaimState {
+    descriptor: RawFd,
+    heir: RefCell<Option<Rc<ClientSocket>>>,
 }
 
 impl ClientStream {
     /// Of an accepted connection.
     pub fn new(stream: TcpStream) -> Self {
-        Self(Rc::new(DirectWriter {
-            stream: RefCell::new(stream),
-            held: Cell::new(0),
-            rest: RefCell::new(Bytes::new()),
-        }))
+        let claim = Claim(Rc::new(ClaimState { descriptor: stream.as_raw_fd(), heir: RefCell::default() }));
+        Self { stream: Some(stream), claim, is_answering: false, is_answered: false }
     }
 
-    /// What its session is to know of it.
-    pub fn handle(&self) -> SocketHandle {
-        let descriptor = self.0.stream.borrow().as_raw_fd();
-        SocketHandle { descriptor, writer: Rc::downgrade(&self.0) }
+    /// By which it is taken over.
+    pub fn claim(&self) -> Claim {
+        self.claim.clone()
+    }
+
+    fn poll_stream<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.stream {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 }
 
-impl DirectWriter {
-    /// Whether all that was to be written is with the kernel: only then may a frame be written past.
-    pub fn is_clear(&self) -> bool {
-        self.held.get() == 0 && self.rest.borrow().is_empty()
+impl Claim {
+    /// The connection's number, while it lasts.
+    pub fn descriptor(&self) -> RawFd {
+        self.0.descriptor
     }
 
-    /// Writes a frame and what follows it, when it is clear. False if a rest is left: whoever polls the
-    /// connection must have a turn soon, which writes it. An error means that the connection is over, of which the
-    /// dispatcher learns by itself.
-    pub fn write_past(&self, frame: &Bytes, tail: &[u8]) -> io::Result<bool> {
-        let stream = self.stream.borrow();
-        let taken = if tail.is_empty() {
-            stream.try_write(frame)
-        } else {
-            stream.try_write_vectored(&[IoSlice::new(frame), IoSlice::new(tail)])
-        };
-        let taken = match taken {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            other => other?,
-        };
-        if taken == frame.len() + tail.len() {
-            return Ok(true);
-        }
-        *self.rest.borrow_mut() = remainder(frame, tail, taken);
-        Ok(false)
+    fn is_made(&self) -> bool {
+        self.0.heir.borrow().is_some()
     }
 
-    fn poll_stream<T>(&self, poll: impl FnOnce(Pin<&mut TcpStream>) -> T) -> T {
-        poll(Pin::new(&mut self.stream.borrow_mut()))
+    /// Takes the connection over as soon as the answer to the present request is written, which must follow: the next
+    /// that is written counts as it. The socket is the same for everybody who asks.
+    pub fn take_over(&self) -> Rc<ClientSocket> {
+        self.0.heir.borrow_mut().get_or_insert_default().clone()
     }
-
-    fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut rest = self.rest.borrow_mut();
-        while !rest.is_empty() {
-            let taken = ready!(self.poll_stream(|stream| stream.poll_write(cx, &rest)))?;
-            if taken == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            rest.advance(taken);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What follows the first `taken` bytes of a frame and its tail.
-fn remainder(frame: &Bytes, tail: &[u8], taken: usize) -> Bytes {
-    if tail.is_empty() {
-        return frame.slice(taken..);
-    }
-    let left = [&frame[taken.min(frame.len())..], &tail[taken.saturating_sub(frame.len())..]];
-    Bytes::from(left.concat())
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_stream(|stream| stream.poll_read(cx, buf))
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_answered {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_stream(|stream| stream.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let writer = &self.0;
-        // All of it is held until it is known what the kernel takes.
-        writer.held.set(buf.len());
-        ready!(writer.poll_rest(cx))?;
-        let taken = ready!(writer.poll_stream(|stream| stream.poll_write(cx, buf)))?;
-        writer.held.set(buf.len() - taken);
-        Poll::Ready(Ok(taken))
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_answering = self.claim.is_made();
+        self.poll_stream(|stream| stream.poll_write(cx, buf))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_rest(cx)
+    /// The dispatcher flushes when it has written all that it holds.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_stream(|stream| stream.poll_flush(cx)))?;
+        if self.is_answering && !self.is_answered {
+            self.is_answered = true;
+            // It reads next, and finds the end.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.0.poll_rest(cx))?;
-        self.0.poll_stream(|stream| stream.poll_shutdown(cx))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_answered {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_stream(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+/// The connection outlives this end wherever it was claimed, also unanswered: its session must not find its number
+/// given to another.
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        let heir = self.claim.0.heir.borrow_mut().take();
+        if let (Some(heir), Some(stream)) = (heir, self.stream.take()) {
+            heir.inherit(stream, self.is_answered);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::client_socket::test_pair;
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    /// A stream whose peer reads nothing until it is asked to.
-    async fn pair() -> (ClientStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        socket2::SockRef::from(&accepted).set_send_buffer_size(4_096).unwrap();
-        accepted.writable().await.unwrap();
-        (ClientStream::new(accepted), peer)
-    }
-
-    /// Writes frames of 1,000 bytes past the dispatcher until the kernel takes no more; how many.
-    fn fill(writer: &DirectWriter) -> usize {
-        let frame = Bytes::from(vec![b'.'; 1_000]);
-        let mut frames = 1;
-        while writer.write_past(&frame, b"").unwrap() {
-            frames += 1;
-        }
-        frames
-    }
-
-    async fn read(peer: &mut TcpStream, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        peer.read_exact(&mut bytes).await.unwrap();
-        bytes
-    }
 
     #[tokio::test]
-    async fn a_frame_and_its_tail_go_past_the_dispatcher() {
-        let (stream, mut peer) = pair().await;
-        let writer = stream.handle().writer.upgrade().unwrap();
-        assert!(writer.is_clear());
-        assert!(writer.write_past(&Bytes::from_static(b"frame"), b"tail").unwrap());
-        assert!(writer.is_clear());
-        assert_eq!(read(&mut peer, 9).await, b"frametail");
-    }
-
-    #[tokio::test]
-    async fn what_the_kernel_does_not_take_goes_out_before_what_the_dispatcher_writes_next() {
-        let (mut stream, mut peer) = pair().await;
-        let writer = stream.handle().writer.upgrade().unwrap();
-        let frames = fill(&writer);
-        assert!(!writer.is_clear());
-        let reading = tokio::spawn(async move { read(&mut peer, frames * 1_000 + 3).await });
-        stream.write_all(b"end").await.unwrap();
-        assert!(writer.is_clear());
-        let came = reading.await.unwrap();
-        assert!(came[..frames * 1_000].iter().all(|byte| *byte == b'.'));
-        assert_eq!(&came[frames * 1_000..], b"end");
-    }
-
-    #[tokio::test]
-    async fn a_flush_writes_the_rest_and_clears_the_line() {
-        let (mut stream, mut peer) = pair().await;
-        let writer = stream.handle().writer.upgrade().unwrap();
-        let frames = fill(&writer);
-        let reading = tokio::spawn(async move { read(&mut peer, frames * 1_000).await });
+    async fn a_connection_that_nobody_claims_is_read_and_written_through() {
+        let (accepted, mut peer) = test_pair().await;
+        let mut stream = ClientStream::new(accepted);
+        stream.write_all(b"answer").await.unwrap();
         stream.flush().await.unwrap();
-        assert!(writer.is_clear());
-        reading.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn the_line_is_not_clear_while_the_dispatcher_has_something_unsent() {
-        let (mut stream, _peer) = pair().await;
-        let writer = stream.handle().writer.upgrade().unwrap();
-        let piece = vec![0; 1_000_000];
-        let offer = poll_fn(|cx| {
-            while Pin::new(&mut stream).poll_write(cx, &piece).is_ready() {}
-            Poll::Ready(())
-        });
-        offer.await;
-        assert!(!writer.is_clear());
-    }
-
-    #[test]
-    fn the_remainder_of_a_frame_and_its_tail_begins_where_the_kernel_stopped() {
-        let frame = Bytes::from_static(b"frame");
-        assert_eq!(remainder(&frame, b"", 2), "ame");
-        assert_eq!(remainder(&frame, b"tail", 2), "ametail");
-        assert_eq!(remainder(&frame, b"tail", 5), "tail");
-        assert_eq!(remainder(&frame, b"tail", 7), "il");
-    }
-
-    #[tokio::test]
-    async fn a_line_is_gone_with_its_wire() {
-        let (stream, _peer) = pair().await;
-        let writer = stream.handle().writer;
+        peer.write_all(b"next").await.unwrap();
+        let mut next = [0; 4];
+        stream.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"next");
         drop(stream);
-        assert!(writer.upgrade().is_none());
+        let mut came = Vec::new();
+        peer.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"answer");
+    }
+
+    #[tokio::test]
+    async fn a_claimed_connection_ends_for_the_dispatcher_when_its_answer_is_written_and_is_open_to_the_heir()
+    {
+        let (accepted, mut peer) = test_pair().await;
+        let mut stream = ClientStream::new(accepted);
+        // What was written before is no answer.
+        stream.write_all(b"earlier").await.unwrap();
+        let socket = stream.claim().take_over();
+        stream.flush().await.unwrap();
+        peer.write_all(b"more").await.unwrap();
+        let mut more = [0; 4];
+        stream.read_exact(&mut more).await.unwrap();
+        stream.write_all(b"answer").await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(stream.read(&mut more).await.unwrap(), 0);
+        stream.shutdown().await.unwrap();
+        drop(stream);
+        assert!(poll_fn(|cx| socket.poll_arrival(cx)).await);
+        peer.write_all(b"for the heir").await.unwrap();
+        socket.begin_turn();
+        let bytes = poll_fn(|cx| socket.poll_read(cx)).await.unwrap();
+        assert_eq!(bytes.unwrap(), b"for the heir"[..]);
+    }
+
+    #[tokio::test]
+    async fn a_claimed_connection_that_is_not_answered_reaches_the_heir_as_lost_and_still_open() {
+        let (accepted, _peer) = test_pair().await;
+        let stream = ClientStream::new(accepted);
+        let descriptor = stream.claim().descriptor();
+        let socket = stream.claim().take_over();
+        drop(stream);
+        assert!(!poll_fn(|cx| socket.poll_arrival(cx)).await);
+        assert_eq!(socket.descriptor(), Some(descriptor));
     }
 }

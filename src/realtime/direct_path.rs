@@ -1,11 +1,11 @@
 //! `DirectPaths`: the sessions of one worker thread whose clients can be written to past their actors; and the
 //! `WorkerShard`, which is these and the thread's [`FanOutActor`], which writes.
 //!
-//! A frame through a mailbox costs its session a wake-up, a turn of the HTTP dispatcher and two copies; a frame on a
+//! A frame through a mailbox costs its session a wake-up and two copies; a frame on a
 //! direct path costs the system call. It is open from the session's start to its goodbye, unless its frames
 //! are compressed.
 
-use super::client_stream::DirectWriter;
+use super::client_socket::ClientSocket;
 use super::fan_out::{FanOutActor, FanOutAddr};
 use super::frame::{Frame, ToSession};
 use super::framing;
@@ -15,13 +15,13 @@ use crate::domain::SocketId;
 use bytes::Bytes;
 use std::cell::{Ref, RefCell};
 use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What is needed to write to a client.
 #[derive(Debug)]
 pub(super) struct DirectPath {
-    writer: Rc<DirectWriter>,
+    socket: Rc<ClientSocket>,
     /// What its session knows of what the client has received.
     confirmations: Rc<RefCell<Confirmations>>,
     /// Whether a client is asked at once what it has received; else its session asks, in a while.
@@ -61,19 +61,18 @@ impl WorkerShard {
         Self { paths, fan_out }
     }
 
-    /// Opens the path of a session of this thread; none if its connection is over.
+    /// Opens the path of a session of this thread.
     pub fn open(
         &self,
         link: &Link,
-        writer: &Weak<DirectWriter>,
+        socket: Rc<ClientSocket>,
         confirmations: &Rc<RefCell<Confirmations>>,
         asks_at_once: bool,
-    ) -> Option<OpenPath> {
-        let path =
-            DirectPath { writer: writer.upgrade()?, confirmations: confirmations.clone(), asks_at_once };
+    ) -> OpenPath {
+        let path = DirectPath { socket, confirmations: confirmations.clone(), asks_at_once };
         self.attach(link);
         self.paths.0.borrow_mut().insert(link.socket, path);
-        Some(OpenPath { paths: self.paths.clone(), socket: link.socket })
+        OpenPath { paths: self.paths.clone(), socket: link.socket }
     }
 }
 
@@ -94,7 +93,7 @@ impl DirectPath {
     /// Writes frames to the client, with the question whether they have arrived if one is due. False if something
     /// else stands unsent; then nothing was done.
     pub(super) fn write(&self, frames: &[Arc<Frame>], bytes: &Bytes, link: &Link) -> bool {
-        if !self.writer.is_clear() {
+        if !self.socket.is_clear() {
             return false;
         }
         let is_due = {
@@ -106,7 +105,7 @@ impl DirectPath {
         };
         let ask = (is_due && self.asks_at_once).then(|| framing::ping(self.confirmations.borrow_mut().ask()));
         let tail = ask.as_deref().unwrap_or_default();
-        let is_through = self.writer.write_past(bytes, tail).unwrap_or(true);
+        let is_through = self.socket.write(bytes, tail).unwrap_or(true);
         if !is_through || (is_due && !self.asks_at_once) {
             // Its mailbox is empty, so it takes this; or it is ending.
             let _ = link.send(ToSession::Turn);

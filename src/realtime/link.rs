@@ -211,8 +211,8 @@ impl Link {
         let guard = self.descriptor();
         if let Some(descriptor) = *guard {
             #[expect(unsafe_code, reason = "a dup'd descriptor a socket would halve the sockets we can hold")]
-            // SAFETY: the descriptor is open: `release` empties it, under this lock, before the connection
-            // closes its socket (a session's actor is dropped before the connection that polls it).
+            // SAFETY: the descriptor is open: `release` empties it, under this lock, before the socket is closed (a
+            // session's actor is dropped before its connection's socket, and from the claim on that one closes it).
             let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
             // An error means that the peer has closed already, which is what we want.
             let _ = socket2::SockRef::from(&socket).shutdown(how);

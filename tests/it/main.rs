@@ -51,6 +51,7 @@ mod statements;
 mod stock_clients;
 mod storage;
 mod traps;
+mod upgrade;
 mod webhook_api;
 mod webhook_cli;
 mod webhooks;

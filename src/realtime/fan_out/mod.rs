@@ -152,7 +152,7 @@ async fn serve(paths: DirectPaths, queue: Rc<Queue>) {
 mod tests {
     use super::*;
     use crate::domain::{ChannelName, TokenId};
-    use crate::realtime::client_stream::ClientStream;
+    use crate::realtime::client_socket::ClientSocket;
     use crate::realtime::cursor::{Cursor, Identity};
     use crate::realtime::direct_path::{OpenPath, WorkerShard};
     use crate::realtime::frame::ToSession;
@@ -208,7 +208,7 @@ mod tests {
         confirmations: Rc<RefCell<Confirmations>>,
         client: TcpStream,
         mailbox: mpsc::UnboundedReceiver<ToSession>,
-        _stream: ClientStream,
+        _socket: Rc<ClientSocket>,
     }
 
     impl Scene {
@@ -223,13 +223,14 @@ mod tests {
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (accepted, _) = listener.accept().await.unwrap();
             accepted.writable().await.unwrap();
-            let stream = ClientStream::new(accepted);
+            let socket = Rc::new(ClientSocket::default());
+            socket.inherit(accepted, true);
             let (tell, mailbox) = mpsc::unbounded_channel();
             let link = Arc::new(Link::new(SocketId::from_bits(rand::random()), None, budget, None, 0));
             link.attach(Session(tell).start().recipient());
             let confirmations = Rc::default();
-            let path = self.shard.open(&link, &stream.handle().writer, &confirmations, asks_at_once);
-            Subscriber { link, path, confirmations, client, mailbox, _stream: stream }
+            let path = Some(self.shard.open(&link, socket.clone(), &confirmations, asks_at_once));
+            Subscriber { link, path, confirmations, client, mailbox, _socket: socket }
         }
 
         fn message(&self, frame: &Arc<Frame>, links: Arc<Vec<Arc<Link>>>) -> FanOut {

@@ -2,12 +2,13 @@
 //! actix-web-actors, so that it can be replaced in a day.
 //!
 //! Its mailbox is bounded by `limits.queue_messages` and, through its [`Link`], by `limits.queue_bytes`; a
-//! session that is full is a slow consumer and is cut off by whoever found it full. actix polls it as the body
-//! of a response, and not at all while 32 KiB stand unsent: whatever must happen then is done from outside, by
-//! the sentinel and by [`Link::cut`]. Each client message is dealt with before the next is read.
+//! session that is full is a slow consumer and is cut off by whoever found it full. Its [`Connection`] polls it, and
+//! not at all while something stands unsent: whatever must happen then is done from outside, by the sentinel and by
+//! [`Link::cut`]. Each client message is dealt with before the next is read.
 
 use super::client_event;
 use super::confirmations::Confirmations;
+use super::connection::{Connection, Frames, Incoming};
 use super::deflate::{Deflater, Inflater};
 use super::extension::Agreement;
 use super::fault::Fault;
@@ -16,9 +17,10 @@ use super::guard::{FrameWatch, Guard};
 use super::mind::Effect;
 use super::opening::{Accepted, Opening};
 use super::rate::{Meter, Rate};
-use crate::domain::{ChannelName, SocketId};
+use crate::domain::{ChannelName, Code, Error, SocketId};
 use crate::realtime::channel::Member;
-use crate::realtime::client_stream::{DirectWriter, SocketHandle};
+use crate::realtime::client_socket::ClientSocket;
+use crate::realtime::client_stream::Claim;
 use crate::realtime::cursor::{Cursor, Identity};
 use crate::realtime::direct_path::{OpenPath, WorkerShard};
 use crate::realtime::frame::{Departure, Ending, Frame, Publication, ToSession};
@@ -36,7 +38,7 @@ use bytestring::ByteString;
 use futures_util::TryStreamExt;
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,24 +62,28 @@ pub fn open(
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).filter_map(|offer| offer.to_str().ok());
     let agreement = hub.compression.then(|| Agreement::among(offers)).flatten();
     let inflater = agreement.map(|_| Box::new(Inflater::new(limits.message_bytes)));
-    let socket = request.conn_data::<SocketHandle>().cloned();
+    let not_ours = || Error::new(Code::Internal, "The connection is not one that can become a WebSocket.");
+    let claim = request.conn_data::<Claim>().ok_or_else(not_ours)?;
+    let socket = claim.take_over();
     let shard = request.app_data::<WorkerShard>().filter(|_| agreement.is_none()).cloned();
-    let direct = socket.as_ref().zip(shard).map(|(socket, shard)| (socket.writer.clone(), shard));
-    let actor =
-        SessionActor::new(hub, opening, socket.map(|socket| socket.descriptor), direct, fault.clone());
+    let direct = shard.map(|shard| (socket.clone(), shard));
+    let actor = SessionActor::new(hub, opening, claim.descriptor(), direct, fault.clone());
     let watch = FrameWatch::new(limits.message_bytes, limits.message_fragments);
     let clock = hub.table.clock().clone();
-    let guarded = Guard::new(payload, watch, inflater, fault, actor.link.clone(), clock);
+    let incoming = Incoming::new(payload, socket.clone());
+    let guarded = Guard::new(incoming, watch, inflater, fault, actor.link.clone(), clock);
     let codec = actix_http::ws::Codec::new().max_size(limits.message_bytes);
     let frames = ws::WebsocketContext::with_codec(actor, guarded, codec);
-    Ok(match agreement {
-        None => response.streaming(frames),
+    let frames: Frames = match agreement {
+        None => Box::pin(frames),
         Some(agreement) => {
             let deflater = Deflater::new(agreement.window_bits);
             response.insert_header((SEC_WEBSOCKET_EXTENSIONS, agreement.header()));
-            response.streaming(frames.map_ok(move |frames| deflater.take(&frames)))
+            Box::pin(frames.map_ok(move |frames| deflater.take(&frames)))
         }
-    })
+    };
+    actix::spawn(Connection::new(frames, socket));
+    Ok(response.finish())
 }
 
 /// One client's connection.
@@ -89,7 +95,7 @@ struct SessionActor {
     fragments: Fragments,
     confirmations: Rc<RefCell<Confirmations>>,
     /// What a direct path leads through, if there can be one.
-    direct: Option<(Weak<DirectWriter>, WorkerShard)>,
+    direct: Option<(Rc<ClientSocket>, WorkerShard)>,
     /// Open from the start to our goodbye.
     path: Option<OpenPath>,
     departure: Departure,
@@ -105,14 +111,14 @@ impl SessionActor {
     fn new(
         hub: &Arc<Hub>,
         opening: Opening,
-        descriptor: Option<RawFd>,
-        direct: Option<(Weak<DirectWriter>, WorkerShard)>,
+        descriptor: RawFd,
+        direct: Option<(Rc<ClientSocket>, WorkerShard)>,
         fault: Rc<Cell<Option<Fault>>>,
     ) -> Self {
         let socket = SocketId::from_bits(rand::random());
         let (token, accepted) = opening.begin(socket, hub);
         let now = hub.table.clock().ticks();
-        let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, descriptor, now));
+        let link = Arc::new(Link::new(socket, token, hub.limits.queue_bytes, Some(descriptor), now));
         Self {
             hub: hub.clone(),
             link,
@@ -134,8 +140,8 @@ impl SessionActor {
     /// Has broadcasts written to the client past this actor, where that can be.
     fn open_path(&mut self) {
         let asks_at_once = self.hub.channels.confirm_ms == 0;
-        let Some((writer, shard)) = self.direct.take() else { return };
-        self.path = shard.open(&self.link, &writer, &self.confirmations, asks_at_once);
+        let Some((socket, shard)) = self.direct.take() else { return };
+        self.path = Some(shard.open(&self.link, socket, &self.confirmations, asks_at_once));
     }
 
     fn now(&self) -> u32 {

@@ -6,6 +6,7 @@ pub mod actor;
 mod admission;
 pub mod client_event;
 pub mod confirmations;
+mod connection;
 pub mod deflate;
 pub mod doorkeeper;
 pub mod extension;
