@@ -35,8 +35,6 @@ use notifications::Workers;
 
 /// Descriptors kept for everything that is no client: databases, webhooks, files.
 const SPARE_DESCRIPTORS: u64 = 500;
-/// Connections of one worker at which accepting would pause; we refuse before that.
-const WORKER_CONNECTIONS: usize = 25_600;
 
 /// A process that is ready to serve.
 pub struct App {
@@ -365,12 +363,10 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// The WebSockets that this process can hold: what the operator says, within the file limit and what the
-/// workers take before accepting would pause.
+/// The WebSockets that this process can hold: what the operator says, within the file limit.
 fn capacity(config: &Config) -> usize {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(files.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX);
-    let most = most.min(workers(config) * (WORKER_CONNECTIONS - 100));
     match config.limits.connections {
         0 => most,
         n => n.min(most),

@@ -2,7 +2,7 @@
 //! actix-web-actors, so that it can be replaced in a day.
 //!
 //! Its mailbox is bounded by `limits.queue_messages` and, through its [`Link`], by `limits.queue_bytes`; a
-//! session that is full is a slow consumer and is cut off by whoever found it full. Its [`Connection`] polls it, and
+//! session that is full is a slow consumer and is cut off by whoever found it full. Its `Connection` polls it, and
 //! not at all while something stands unsent: whatever must happen then is done from outside, by the sentinel and by
 //! [`Link::cut`]. Each client message is dealt with before the next is read.
 
