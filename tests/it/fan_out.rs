@@ -23,11 +23,13 @@ async fn fall_behind_and_catch_up(hub: &TestHub, client: &mut Socket) {
     }
 }
 
-/// A server that lets a client fall far behind.
+/// A server that lets a client fall far behind, and for as long as a busy machine takes to publish all that.
 async fn patient_hub() -> TestHub {
     TestHub::start_with(|config| {
         config.limits.queue_bytes = 64 << 20;
         config.limits.queue_messages = 2 * MANY;
+        config.limits.stall_seconds = 300;
+        config.limits.auth_timeout_seconds = 0;
     })
     .await
 }
