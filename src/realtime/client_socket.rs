@@ -9,7 +9,6 @@
 use bytes::{Buf, Bytes};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -73,11 +72,6 @@ impl ClientSocket {
             State::Here(_) => Poll::Ready(true),
             State::Lost(_) => Poll::Ready(false),
         }
-    }
-
-    /// The socket's number; none while the dispatcher has it.
-    pub fn descriptor(&self) -> Option<RawFd> {
-        self.state.borrow_mut().stream().ok().map(|stream| stream.as_raw_fd())
     }
 
     /// Whether all that was to be written is with the kernel: only then may anything be written.

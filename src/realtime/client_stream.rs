@@ -175,12 +175,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_claimed_connection_that_is_not_answered_reaches_the_heir_as_lost_and_still_open() {
-        let (accepted, _peer) = test_pair().await;
+        let (accepted, peer) = test_pair().await;
         let stream = ClientStream::new(accepted);
-        let descriptor = stream.claim().descriptor();
         let socket = stream.claim().take_over();
         drop(stream);
         assert!(!poll_fn(|cx| socket.poll_arrival(cx)).await);
-        assert_eq!(socket.descriptor(), Some(descriptor));
+        let still_open = peer.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(still_open.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -1,9 +1,8 @@
 //! `DirectPaths`: the sessions of one worker thread whose clients can be written to past their actors; and the
 //! `WorkerShard`, which is these and the thread's [`FanOutActor`], which writes.
 //!
-//! A frame through a mailbox costs its session a wake-up and two copies; a frame on a
-//! direct path costs the system call. It is open from the session's start to its goodbye, unless its frames
-//! are compressed.
+//! A frame through a mailbox costs its session a wake-up and two copies; a frame on a direct path costs the system call.
+//! It is open from the session's start to its goodbye, unless its frames are compressed.
 
 use super::client_socket::ClientSocket;
 use super::fan_out::{FanOutActor, FanOutAddr};

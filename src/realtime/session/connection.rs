@@ -19,12 +19,11 @@ pub(super) struct Connection {
     /// First, so that the actor is dropped before its socket.
     frames: Frames,
     socket: Rc<ClientSocket>,
-    has_ended: bool,
 }
 
 impl Connection {
     pub(super) fn new(frames: Frames, socket: Rc<ClientSocket>) -> Self {
-        Self { frames, socket, has_ended: false }
+        Self { frames, socket }
     }
 
     /// One turn: sends what is unsent, then has the actor deal with what the client said and say what it has to.
@@ -32,14 +31,11 @@ impl Connection {
         self.socket.begin_turn();
         loop {
             ready!(self.socket.poll_flush(cx))?;
-            if self.has_ended {
-                return Poll::Ready(Ok(()));
-            }
             match self.frames.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.socket.write(&bytes, b"")?;
                 }
-                Poll::Ready(Some(Err(_)) | None) => self.has_ended = true,
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Ok(())),
                 Poll::Pending => {
                     if self.socket.is_exhausted() {
                         cx.waker().wake_by_ref();
