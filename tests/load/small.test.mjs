@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
+import * as net from 'node:net';
 import { existsSync, readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Bellwire } from '../clients/support/bellwire.js';
@@ -83,6 +84,47 @@ for (const [script, settings] of Object.entries(SMALL)) {
 test("the scripts' Pusher client does as pusher-js does", { timeout: 60_000 }, async () => {
   const { code, output } = await run('tests/load/client.js');
   assert.equal(code, 0, output);
+});
+
+/** The bytes of the server's first WebSocket frame behind the head of its answer, and what follows; or none yet. */
+function behindWelcome(bytes) {
+  const frame = bytes.indexOf('\r\n\r\n') + 4;
+  if (frame < 4 || bytes.length < frame + 2) return undefined;
+  const [kind, length] = bytes.subarray(frame, frame + 2);
+  assert(kind === 0x81 && length < 126, 'text so short that its length is one byte');
+  const end = frame + 2 + length;
+  return bytes.length < end ? undefined : { head: bytes.subarray(0, frame), rest: bytes.subarray(end) };
+}
+
+/** Leads to the server; its first WebSocket gets all but the server's first message. */
+async function withoutWelcome() {
+  let wasOne = false;
+  const proxy = net.createServer((client) => {
+    const upstream = net.connect(new URL(server.url).port, '127.0.0.1');
+    for (const [one, other] of [[client, upstream], [upstream, client]]) one.on('error', () => other.destroy());
+    client.pipe(upstream);
+    let came = Buffer.alloc(0);
+    upstream.on('data', function read(bytes) {
+      came = Buffer.concat([came, bytes]);
+      const isOne = !wasOne && came.toString('latin1').startsWith('HTTP/1.1 101');
+      const parts = isOne ? behindWelcome(came) : { head: came, rest: Buffer.alloc(0) };
+      if (!parts) return;
+      wasOne ||= isOne;
+      client.write(Buffer.concat([parts.head, parts.rest]));
+      upstream.off('data', read).pipe(client);
+    });
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  return proxy;
+}
+
+test('a client whose welcome k6 lost comes anew, and is told of', { timeout: 60_000 }, async () => {
+  const proxy = await withoutWelcome();
+  const url = `http://127.0.0.1:${proxy.address().port}`;
+  const { code, output } = await run('load-tests/connections.js', { SOCKETS: 2, HOLD: 0, BELLWIRE_URL: url });
+  proxy.close();
+  assert.equal(code, 0, output);
+  assert.match(output, /ok +1 +\(must be <= 1\) +welcomes that k6 lost/);
 });
 
 test('a figure that is not as it must be fails the run, and is named', { timeout: 60_000 }, async () => {

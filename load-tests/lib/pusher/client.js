@@ -11,7 +11,8 @@ import { Emitter } from './emitter.js';
 
 /**
  * Emits `connected` (how long it took, and when); `unreached` (no connection came about) and `lost` (it ended), each
- * with the code and followed by another try; `failed` (the code; there is no other try); `error` (the server's words).
+ * with the code and followed by another try; `overlooked` (k6 lost the server's welcome; another try follows);
+ * `failed` (the code; there is no other try); `error` (the server's words).
  */
 export class Pusher extends Emitter {
   #authorize;
@@ -39,6 +40,7 @@ export class Pusher extends Emitter {
     });
     connection.bind('message', (...message) => this.#read(...message));
     connection.bind('ended', (code) => this.#end(code));
+    connection.bind('overlooked', () => this.connect().emit('overlooked'));
     return this;
   }
 
