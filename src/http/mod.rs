@@ -21,7 +21,10 @@ use actix_web::web;
 
 /// Every route of the house.
 pub fn configure(app: &mut web::ServiceConfig) {
+    // A path is tried against one route after another, most of them a regular expression: what is asked for most, first.
     app.configure(respond::configure)
+        .configure(routes::pusher_api::configure)
+        .configure(routes::socket::configure)
         .configure(routes::products::configure)
         .configure(routes::categories::configure)
         .configure(routes::orders::configure)
@@ -31,7 +34,5 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .configure(routes::scheduler::configure)
         .configure(routes::channels::configure)
         .configure(routes::health::configure)
-        .configure(routes::socket::configure)
-        .configure(routes::pusher_api::configure)
         .configure(routes::broadcasting::configure);
 }
