@@ -85,11 +85,7 @@ impl ClientSocket {
         let taken = {
             let mut state = self.state.borrow_mut();
             let stream = state.stream()?;
-            if tail.is_empty() {
-                stream.try_write(frame)
-            } else {
-                stream.try_write_vectored(&[IoSlice::new(frame), IoSlice::new(tail)])
-            }
+            send(&stream, frame, tail)
         };
         let taken = match taken {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -154,6 +150,18 @@ impl ClientSocket {
         while rounds > 0 && stream.try_read(&mut left).is_ok_and(|read| read > 0) {
             rounds -= 1;
         }
+    }
+}
+
+/// Sends what the kernel takes at once. It is asked first and tokio, which keeps a note of whether a socket can be
+/// written to, only when it takes nothing: that note is a line of memory of its own for each socket.
+fn send(stream: &TcpStream, frame: &Bytes, tail: &[u8]) -> io::Result<usize> {
+    let socket = socket2::SockRef::from(stream);
+    let parts = [IoSlice::new(frame), IoSlice::new(tail)];
+    let sent = if tail.is_empty() { socket.send(frame) } else { socket.send_vectored(&parts) };
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.try_write_vectored(&parts),
+        sent => sent,
     }
 }
 

@@ -12,14 +12,15 @@ use super::link::Link;
 use super::session::confirmations::Confirmations;
 use crate::domain::SocketId;
 use bytes::Bytes;
-use std::cell::{Ref, RefCell};
-use std::collections::HashMap;
+use slab::Slab;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// What is needed to write to a client.
 #[derive(Debug)]
 pub(super) struct DirectPath {
+    session: SocketId,
     socket: Rc<ClientSocket>,
     /// What its session knows of what the client has received.
     confirmations: Rc<RefCell<Confirmations>>,
@@ -27,9 +28,9 @@ pub(super) struct DirectPath {
     asks_at_once: bool,
 }
 
-/// Those of a thread, by session. Cloning shares them.
+/// Those of a thread, each at a place that its session's [`Link`] knows. Cloning shares them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DirectPaths(Rc<RefCell<HashMap<SocketId, DirectPath>>>);
+pub(super) struct DirectPaths(Rc<RefCell<Slab<DirectPath>>>);
 
 /// What the sessions of one worker thread share.
 #[derive(Debug, Clone)]
@@ -42,13 +43,23 @@ pub struct WorkerShard {
 #[derive(Debug)]
 pub struct OpenPath {
     paths: DirectPaths,
-    socket: SocketId,
+    place: usize,
 }
+
+/// Those of a thread while they are looked at.
+pub(super) struct Lookup<'a>(&'a Slab<DirectPath>);
 
 impl DirectPaths {
     /// Looks at them. No path may be opened or closed meanwhile.
-    pub(super) fn with<T>(&self, look: impl FnOnce(Ref<'_, HashMap<SocketId, DirectPath>>) -> T) -> T {
-        look(self.0.borrow())
+    pub(super) fn with<T>(&self, look: impl FnOnce(Lookup<'_>) -> T) -> T {
+        look(Lookup(&self.0.borrow()))
+    }
+}
+
+impl<'a> Lookup<'a> {
+    /// The session's, if it is open: its place may be another's by now.
+    pub(super) fn of(&self, link: &Link) -> Option<&'a DirectPath> {
+        self.0.get(link.path_place()?).filter(|path| path.session == link.socket)
     }
 }
 
@@ -68,23 +79,22 @@ impl WorkerShard {
         confirmations: &Rc<RefCell<Confirmations>>,
         asks_at_once: bool,
     ) -> OpenPath {
-        let path = DirectPath { socket, confirmations: confirmations.clone(), asks_at_once };
-        self.attach(link);
-        self.paths.0.borrow_mut().insert(link.socket, path);
-        OpenPath { paths: self.paths.clone(), socket: link.socket }
+        let session = link.socket;
+        let path = DirectPath { session, socket, confirmations: confirmations.clone(), asks_at_once };
+        let place = self.paths.0.borrow_mut().insert(path);
+        self.attach(link, place);
+        OpenPath { paths: self.paths.clone(), place }
     }
-}
 
-impl WorkerShard {
-    /// Has channels send the session's frames to this thread.
-    pub(super) fn attach(&self, link: &Link) {
-        link.attach_fan_out(self.fan_out.clone());
+    /// Has channels send the session's frames to this thread, which looks for its path at this place.
+    pub(super) fn attach(&self, link: &Link, place: usize) {
+        link.attach_fan_out(self.fan_out.clone(), place);
     }
 }
 
 impl Drop for OpenPath {
     fn drop(&mut self) {
-        self.paths.0.borrow_mut().remove(&self.socket);
+        self.paths.0.borrow_mut().remove(self.place);
     }
 }
 

@@ -51,8 +51,8 @@ pub struct Link {
     /// The token it came with.
     pub token: Option<TokenId>,
     mailbox: OnceLock<Recipient<ToSession>>,
-    /// Who serves it in broadcasts, if it has a direct path.
-    fan_out: OnceLock<Arc<FanOutAddr>>,
+    /// Who serves it in broadcasts, if it has a direct path, and that path's place there.
+    fan_out: OnceLock<(Arc<FanOutAddr>, usize)>,
     /// Messages in its mailbox.
     queued: AtomicUsize,
     budget: usize,
@@ -105,14 +105,20 @@ impl Link {
         let _ = self.mailbox.set(mailbox);
     }
 
-    /// Notes which thread's fan-out serves the session; when it starts, before it subscribes to anything.
-    pub(super) fn attach_fan_out(&self, fan_out: Arc<FanOutAddr>) {
-        let _ = self.fan_out.set(fan_out);
+    /// Notes which thread's fan-out serves the session, and where among its direct paths it finds the session's; when
+    /// it starts, before it subscribes to anything.
+    pub(super) fn attach_fan_out(&self, fan_out: Arc<FanOutAddr>, place: usize) {
+        let _ = self.fan_out.set((fan_out, place));
     }
 
     /// Who serves the session in broadcasts; none if its frames all go through its mailbox.
     pub(super) fn fan_out(&self) -> Option<&Arc<FanOutAddr>> {
-        self.fan_out.get()
+        self.fan_out.get().map(|(fan_out, _)| fan_out)
+    }
+
+    /// Where its direct path is among those of its thread, if that is open still.
+    pub(super) fn path_place(&self) -> Option<usize> {
+        self.fan_out.get().map(|&(_, place)| place)
     }
 
     /// Whether nothing waits for the session to take it.

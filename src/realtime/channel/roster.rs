@@ -194,7 +194,7 @@ mod tests {
         for bits in 0..9 {
             let link = link(bits);
             if let Some(shard) = shards.get(usize::try_from(bits % 3).unwrap()) {
-                shard.attach(&link);
+                shard.attach(&link, 0);
             }
             assert!(roster.add(link));
         }

@@ -4,13 +4,13 @@ use super::FanOut;
 use crate::domain::SocketId;
 use crate::realtime::channel::message::CutOff;
 use crate::realtime::channel::roster::cut_off;
-use crate::realtime::direct_path::DirectPath;
+use crate::realtime::direct_path::{DirectPath, Lookup};
 use crate::realtime::frame::Frame;
 use crate::realtime::link::{Link, Undelivered};
 use crate::telemetry::Metrics;
 use actix::WeakRecipient;
 use bytes::{Bytes, BytesMut};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes that are written together: more gains nothing.
@@ -52,10 +52,10 @@ impl Batch {
     }
 
     /// Serves some of the subscribers.
-    pub(super) fn serve(&self, links: &[Arc<Link>], paths: &HashMap<SocketId, DirectPath>) {
+    pub(super) fn serve(&self, links: &[Arc<Link>], paths: &Lookup<'_>) {
         let (mut served, mut slow) = (0, Vec::new());
         for link in links.iter().filter(|link| self.except != Some(link.socket)) {
-            match self.hand(link, paths.get(&link.socket)) {
+            match self.hand(link, paths.of(link)) {
                 Ok(()) => served += self.frames.len(),
                 Err(Undelivered::Slow) => {
                     cut_off(link);

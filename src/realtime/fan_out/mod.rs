@@ -287,9 +287,13 @@ mod tests {
         let scene = Scene::new();
         let mut one = scene.subscriber(100, true).await;
         one.path = None;
+        let two = scene.subscriber(100, true).await;
+        assert_eq!(two.link.path_place(), one.link.path_place(), "it has the place that became free");
         scene.fan_out(&frame("late"), &one).await;
         assert!(matches!(one.mailbox.recv().await, Some(ToSession::Frame(_))));
-        assert!(one.client.try_read(&mut [0; 1]).is_err(), "nothing was written");
+        for client in [&one.client, &two.client] {
+            assert!(client.try_read(&mut [0; 1]).is_err(), "nothing was written");
+        }
     }
 
     #[actix_rt::test]
