@@ -1,13 +1,16 @@
 //! The outbox: events and their webhook deliveries, written in the transaction of the change that caused
 //! them, and read on by id. Whoever changes rows calls [`write()`]; whoever forwards events calls [`read_after`].
 
-use super::schema::{events, webhook_breakers, webhook_deliveries, webhooks};
+mod deliveries;
+
+use super::schema::{events, webhook_breakers, webhooks};
 use super::{Conn, insert_rows, lock, on_conn};
 use crate::domain::standby::Place;
 use crate::domain::{
     ChannelName, Code, Committed, DeliveryId, EndpointId, Error, Event, EventFilter, EventId, EventName,
     Leased, Result, SocketId, Standby, TenantId, Timestamp,
 };
+use deliveries::DeliveryRow;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -57,7 +60,7 @@ pub async fn write_for_standby(
             places.push((event, subscriber.endpoint, place));
         }
     }
-    let ids = insert_deliveries(conn, rows).await?;
+    let ids = deliveries::insert(conn, rows).await?;
     let (mut endpoints, mut leased) = (BTreeSet::new(), Vec::new());
     for ((event, endpoint, place), delivery) in places.into_iter().zip(ids) {
         let Some(mut place) = place else {
@@ -88,7 +91,7 @@ pub async fn write_for(
     lock::event_order(conn).await?;
     let written = insert(conn, vec![new], now).await?;
     let rows: Vec<DeliveryRow> = written.iter().map(|event| DeliveryRow::of(event, endpoint, None)).collect();
-    let ids = insert_deliveries(conn, rows).await?;
+    let ids = deliveries::insert(conn, rows).await?;
     ids.as_slice()
         .first()
         .copied()
@@ -282,37 +285,4 @@ async fn active_endpoints_in_order(conn: &mut Conn, tenants: BTreeSet<TenantId>)
         is_in_doubt,
     };
     Ok(rows.into_iter().map(subscriber).collect())
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = webhook_deliveries, treat_none_as_default_value = false)]
-struct DeliveryRow {
-    webhook_id: EndpointId,
-    event_id: EventId,
-    status: &'static str,
-    due_at: Timestamp,
-    lease_owner: Option<String>,
-    lease_until: Option<Timestamp>,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl DeliveryRow {
-    fn of(event: &Event, endpoint: EndpointId, place: Option<&Place>) -> Self {
-        let at = event.created_at;
-        Self {
-            webhook_id: endpoint,
-            event_id: event.id,
-            status: "pending",
-            due_at: at,
-            lease_owner: place.map(|place| place.owner().to_string()),
-            lease_until: place.map(|place| place.lease_until(at)),
-            created_at: at,
-            updated_at: at,
-        }
-    }
-}
-
-async fn insert_deliveries(conn: &mut Conn, rows: Vec<DeliveryRow>) -> Result<Vec<DeliveryId>> {
-    Ok(insert_rows!(conn, webhook_deliveries::table, rows, webhook_deliveries::id))
 }
