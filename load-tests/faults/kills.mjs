@@ -62,6 +62,8 @@ async function life(hub, books, seen) {
     const socket = await Socket.open(server.port, { path, onEvent });
     await socket.join(`private-tenant.${hub.tenant}`);
   });
+  // From the start: the kill may come before they are in their channel, and then they fail.
+  const opened = Promise.allSettled(opening);
   const [products, underway] = [[], new Set()];
   const load = paced(RATE, () => {
     if (underway.size >= AT_ONCE) return;
@@ -76,7 +78,7 @@ async function life(hub, books, seen) {
   await sleep(100 + Math.random() * 900);
   await server.end('SIGKILL');
   load.stop();
-  await Promise.allSettled([...opening, ...underway]);
+  await Promise.allSettled([opened, ...underway]);
 }
 
 /**
