@@ -34,6 +34,8 @@ fn serve(folder: &tempfile::TempDir) -> Result<(SocketAddr, oneshot::Sender<()>)
     "127.0.0.1:0".clone_into(&mut config.server.bind);
     config.database.url = format!("sqlite:{}", folder.path().join("bench.db").display());
     config.limits.connections_per_ip_per_minute = 0;
+    // One client says everything here: more than a client may.
+    config.limits.messages_per_second = 0;
     config.apps = vec![app()];
     let (told, tell) = (mpsc::channel(), oneshot::channel::<()>());
     std::thread::spawn(move || {
