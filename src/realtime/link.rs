@@ -116,7 +116,7 @@ impl Link {
         self.fan_out.get().map(|(fan_out, _)| fan_out)
     }
 
-    /// Where its direct path is among those of its thread, if that is open still.
+    /// Where its direct path is among those of its thread; once that is closed, another's may be there.
     pub(super) fn path_place(&self) -> Option<usize> {
         self.fan_out.get().map(|&(_, place)| place)
     }

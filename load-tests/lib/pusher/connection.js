@@ -8,7 +8,7 @@ import { Emitter } from './emitter.js';
 /** The longest silence that pusher-js bears, and how long it waits for the pong that ends it. */
 const ACTIVITY_TIMEOUT = 120_000;
 const PONG_TIMEOUT = 30_000;
-/** How long after the handshake a welcome is not doubted. */
+/** How long a welcome is waited for before the server is asked whether it has sent one. */
 const WELCOME_TIMEOUT = 1_000;
 
 /**

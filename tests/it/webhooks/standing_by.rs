@@ -4,16 +4,20 @@ use super::holding_back::breaker_when;
 use super::world::{HandOver, World, until};
 use crate::support::TestDb;
 use crate::support::receiver::{Answer, Receiver};
-use bellwire::domain::{Code, Error, Fields};
+use bellwire::domain::{Code, DeliveryId, EndpointId, Error, EventId, Fields};
+use bellwire::storage::schema::webhook_deliveries as d;
 use bellwire::storage::{Conn, outbox};
 use bellwire::webhooks::breaker::Breaker;
 use bellwire::webhooks::breakers;
 use bellwire::webhooks::endpoint::{self, EndpointChanges};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 on_both_databases!(
     what_is_written_for_an_endpoint_with_a_free_lane_is_sent_without_a_claim,
+    each_of_many_endpoints_is_given_the_delivery_that_is_its_own,
     what_was_leased_and_never_handed_over_is_sent_by_and_by,
     a_transaction_that_fails_gives_its_lane_back,
     an_endpoint_that_was_changed_is_looked_at_before_it_is_sent_to,
@@ -41,6 +45,38 @@ async fn what_is_written_for_an_endpoint_with_a_free_lane_is_sent_without_a_clai
     assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap()["data"], json!({"id": 2}));
     let rows = world.rows_when(|rows| rows[1].status == "delivered").await;
     assert_eq!((rows[1].attempts, rows[1].lease_owner.as_deref()), (1, None));
+}
+
+async fn each_of_many_endpoints_is_given_the_delivery_that_is_its_own(db: TestDb) {
+    let receiver = Receiver::start(Answer::Status(200)).await;
+    let world = World::new(db).await;
+    let standby = world.sender.endpoints.standby();
+    for _ in 0..5 {
+        let endpoint = world.endpoint(&receiver.url()).await;
+        world.sender.wake(&[endpoint.id]);
+        until(|| standby.take(endpoint.id, endpoint.revision).is_some()).await;
+    }
+    let write = async |conn: &mut Conn| {
+        let events = vec![world.event("1"), world.event("2")];
+        outbox::write_for_standby(conn, events, &standby, world.clock.now()).await
+    };
+    let committed = world.db.transaction(write).await.unwrap();
+    let mut told: Vec<_> = committed
+        .leased
+        .iter()
+        .map(|leased| {
+            (leased.delivery, leased.endpoint, leased.event.id, Some(leased.place.owner().to_string()))
+        })
+        .collect();
+    told.sort_by_key(|(delivery, ..)| *delivery);
+    let query = d::table.order(d::id).select((d::id, d::webhook_id, d::event_id, d::lease_owner));
+    let mut conn = world.db.read().await.unwrap();
+    let written: Vec<(DeliveryId, EndpointId, EventId, Option<String>)> =
+        on_conn!(&mut conn, c => query.load(c).await).unwrap();
+    // Of each endpoint's two one finds a lane.
+    assert_eq!(written.len(), 10);
+    let leased: Vec<_> = written.into_iter().filter(|(.., owner)| owner.is_some()).collect();
+    assert_eq!((told.len(), told), (5, leased));
 }
 
 async fn what_was_leased_and_never_handed_over_is_sent_by_and_by(db: TestDb) {
